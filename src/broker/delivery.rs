@@ -1,0 +1,98 @@
+//! One message, and its settlement.
+
+use std::time::Duration;
+
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use tokio::time::timeout;
+
+use super::properties::delivery_count;
+use super::{Error, Properties};
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a stale settlement means that the message comes again"]
+pub enum Settled {
+    /// Handed to the connection. The broker answers nothing: if the connection ends at this moment, the message
+    /// comes again all the same (rule R4).
+    Done,
+    /// Too late: the channel is gone, or it was settled already. The broker delivers the message to someone else.
+    Stale,
+}
+
+/// A message that was handed to us and isn't settled yet. Dropped unsettled, it stays ours until the session ends,
+/// and is then delivered again.
+pub struct Delivery {
+    /// The body, as the sender wrote it.
+    pub body: Vec<u8>,
+    /// Ids and headers.
+    pub properties: Properties,
+    /// Whether the broker handed it to someone before.
+    pub redelivered: bool,
+    /// How often it came back to the queue before; at [`DELIVERY_LIMIT`](super::DELIVERY_LIMIT) the broker moves
+    /// it to the dead-letter queue itself.
+    pub delivery_count: u32,
+    acker: lapin::Acker,
+    reply_timeout: Duration,
+}
+
+impl Delivery {
+    pub(super) fn new(delivery: lapin::message::Delivery, reply_timeout: Duration) -> Self {
+        Self {
+            properties: Properties::from_amqp(&delivery.properties),
+            delivery_count: delivery_count(&delivery.properties),
+            redelivered: delivery.redelivered,
+            body: delivery.data,
+            acker: delivery.acker,
+            reply_timeout,
+        }
+    }
+
+    /// Whether it can't be settled any more. Worth asking before work begins; the answer may change at any time.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        !self.acker.usable()
+    }
+
+    /// Takes the message out of the queue: the work is committed. An error, like [`Settled::Stale`], means that
+    /// the message comes again, or may.
+    pub async fn ack(&self) -> Result<Settled, Error> {
+        self.settle("acknowledging", self.acker.ack(BasicAckOptions::default()))
+            .await
+    }
+
+    /// Puts the message back to its place in the queue. This counts towards the delivery limit.
+    pub async fn requeue(&self) -> Result<Settled, Error> {
+        let options = BasicNackOptions {
+            requeue: true,
+            multiple: false,
+        };
+        self.settle("requeueing", self.acker.nack(options)).await
+    }
+
+    async fn settle(
+        &self,
+        doing: &'static str,
+        settlement: impl Future<Output = lapin::Result<bool>>,
+    ) -> Result<Settled, Error> {
+        match timeout(self.reply_timeout, settlement).await {
+            Ok(Ok(true)) => Ok(Settled::Done),
+            Ok(Ok(false)) => Ok(Settled::Stale),
+            Ok(Err(error)) => Err(Error::lost(doing, &error)),
+            Err(_) => Err(Error::TimedOut {
+                doing,
+                after: self.reply_timeout,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    /// Without the body and the values of the properties: they don't belong into logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery")
+            .field("bytes", &self.body.len())
+            .field("redelivered", &self.redelivered)
+            .field("delivery_count", &self.delivery_count)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! The properties and headers of a message, in plain types. Whatever a sender puts there, reading never fails:
+//! what has another type than expected counts as missing.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+
+use super::Lane;
+
+/// The most bytes that AMQP allows in a message id, a correlation id or a content type.
+pub const MAX_SHORT_BYTES: usize = 255;
+/// How much of a detail text is kept, in bytes.
+const MAX_DETAIL_BYTES: usize = 1_000;
+const JSON: &str = "application/json";
+
+/// What goes along with a body. No `Debug`: values may come from a sender, and don't belong into logs.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// The idempotency key.
+    pub message_id: Option<String>,
+    /// Handed on to every message that follows from this one.
+    pub correlation_id: Option<String>,
+    /// Of the body; `application/json` where a message of our own has none.
+    pub content_type: Option<String>,
+    /// W3C trace context, handed on like the correlation id. Missing where its form is wrong.
+    pub traceparent: Option<String>,
+    /// `x-attempts`: how often the merge was tried; for operators, the database counts.
+    pub attempts: Option<u32>,
+    /// `x-deferred-since`: when the request was first put off.
+    pub deferred_since: Option<DateTime<Utc>>,
+    /// `x-lane`: the lane that it came in by.
+    pub lane: Option<Lane>,
+    /// `x-reason`: the code of why it is a dead letter.
+    pub reason: Option<String>,
+    /// `x-detail`: more about that, for people; never personal data. Cut at 1,000 bytes.
+    pub detail: Option<String>,
+}
+
+impl Properties {
+    /// What a message that follows from this one inherits: correlation id and trace context.
+    #[must_use]
+    pub fn handed_on(&self) -> Self {
+        Self {
+            correlation_id: self.correlation_id.clone(),
+            traceparent: self.traceparent.clone(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn from_amqp(amqp: &BasicProperties) -> Self {
+        let short =
+            |value: &Option<ShortString>| value.as_ref().map(|text| text.as_str().to_owned());
+        let headers = Headers(amqp.headers().as_ref());
+        Self {
+            message_id: short(amqp.message_id()),
+            correlation_id: short(amqp.correlation_id()),
+            content_type: short(amqp.content_type()),
+            traceparent: headers
+                .text("traceparent")
+                .filter(|text| is_traceparent(text))
+                .map(str::to_owned),
+            attempts: headers
+                .number("x-attempts")
+                .and_then(|n| u32::try_from(n).ok()),
+            deferred_since: headers
+                .text("x-deferred-since")
+                .and_then(|text| text.parse().ok()),
+            lane: headers.text("x-lane").and_then(|text| text.parse().ok()),
+            reason: headers
+                .text("x-reason")
+                .map(|text| cut(text, MAX_SHORT_BYTES).to_owned()),
+            detail: headers
+                .text("x-detail")
+                .map(|text| cut(text, MAX_DETAIL_BYTES).to_owned()),
+        }
+    }
+
+    /// Persistent. The error names the property that is too long.
+    pub(super) fn to_amqp(&self) -> Result<BasicProperties, &'static str> {
+        let short = |text: &str| ShortString::try_new(text);
+        let content_type = self.content_type.as_deref().unwrap_or(JSON);
+        let mut amqp = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type(short(content_type).map_err(|_| "content type over 255 bytes")?);
+        if let Some(id) = &self.message_id {
+            amqp = amqp.with_message_id(short(id).map_err(|_| "message id over 255 bytes")?);
+        }
+        if let Some(id) = &self.correlation_id {
+            amqp =
+                amqp.with_correlation_id(short(id).map_err(|_| "correlation id over 255 bytes")?);
+        }
+        let mut headers = FieldTable::default();
+        let mut text = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                headers.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
+            }
+        };
+        let since = self
+            .deferred_since
+            .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
+        text("traceparent", self.traceparent.as_deref());
+        text("x-deferred-since", since.as_deref());
+        text("x-lane", self.lane.map(Lane::label));
+        text(
+            "x-reason",
+            self.reason
+                .as_deref()
+                .map(|reason| cut(reason, MAX_SHORT_BYTES)),
+        );
+        text(
+            "x-detail",
+            self.detail
+                .as_deref()
+                .map(|detail| cut(detail, MAX_DETAIL_BYTES)),
+        );
+        if let Some(attempts) = self.attempts {
+            headers.insert("x-attempts".into(), AMQPValue::LongLongInt(attempts.into()));
+        }
+        Ok(if headers.inner().is_empty() {
+            amqp
+        } else {
+            amqp.with_headers(headers)
+        })
+    }
+}
+
+/// How often the broker delivered the message before; a quorum queue counts from the second delivery on.
+pub(super) fn delivery_count(amqp: &BasicProperties) -> u32 {
+    let count = Headers(amqp.headers().as_ref()).number("x-delivery-count");
+    count.map_or(0, |n| u32::try_from(n.max(0)).unwrap_or(u32::MAX))
+}
+
+struct Headers<'a>(Option<&'a FieldTable>);
+
+impl<'a> Headers<'a> {
+    fn get(&self, name: &str) -> Option<&'a AMQPValue> {
+        self.0?.inner().get(name)
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        match self.get(name)? {
+            AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+            AMQPValue::ShortString(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Clients write the same number in different widths.
+    fn number(&self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            AMQPValue::ShortShortInt(n) => Some((*n).into()),
+            AMQPValue::ShortShortUInt(n) => Some((*n).into()),
+            AMQPValue::ShortInt(n) => Some((*n).into()),
+            AMQPValue::ShortUInt(n) => Some((*n).into()),
+            AMQPValue::LongInt(n) => Some((*n).into()),
+            AMQPValue::LongUInt(n) => Some((*n).into()),
+            AMQPValue::LongLongInt(n) => Some(*n),
+            _ => None,
+        }
+    }
+}
+
+/// `version-traceid-parentid-flags`, lower-case hexadecimal.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str| {
+        part.bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| hex(part))
+}
+
+/// At most so many bytes, whole characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

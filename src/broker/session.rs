@@ -1,0 +1,74 @@
+//! Everything that consuming one lane takes, made in one go and dropped as a whole.
+
+use super::{Connection, Consumer, Delivery, Error, Lane, Settings, declare};
+
+/// A connection, the topology, a prefetch and a consumer for one lane. On any error: [`close`](Self::close) it,
+/// wait, open the next one.
+pub struct Session {
+    lane: Lane,
+    // First the consumer, then its connection: they are dropped in this order.
+    consumer: Consumer,
+    connection: Connection,
+}
+
+impl Session {
+    /// Connects, declares the topology and starts consuming: one attempt, each step within its time-out.
+    pub async fn open(settings: &Settings, lane: Lane, prefetch: u16) -> Result<Self, Error> {
+        let connection = Connection::open(settings, &format!("consuming {lane}")).await?;
+        match Self::consume(&connection, settings, lane, prefetch).await {
+            Ok(consumer) => Ok(Self {
+                lane,
+                consumer,
+                connection,
+            }),
+            Err(error) => {
+                connection.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn consume(
+        connection: &Connection,
+        settings: &Settings,
+        lane: Lane,
+        prefetch: u16,
+    ) -> Result<Consumer, Error> {
+        declare(connection, &settings.names, &settings.delays).await?;
+        Consumer::open(connection, settings.names.lane(lane), prefetch).await
+    }
+
+    /// The lane.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// See [`Consumer::next`]. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<Delivery, Error>> {
+        self.consumer.next().await
+    }
+
+    /// Whether messages can come and be settled. To be asked while nobody is waiting in [`next`](Self::next), as
+    /// when all hands are busy: an end shows here at once, a dead peer within two heartbeats.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.is_open() && self.consumer.is_open()
+    }
+
+    /// See [`Consumer::cancel`].
+    pub async fn cancel(&mut self) -> Result<u32, Error> {
+        self.consumer.cancel().await
+    }
+
+    /// Ends the session, within the reply time-out. What wasn't settled is delivered again.
+    pub async fn close(self) {
+        let Self {
+            consumer,
+            connection,
+            ..
+        } = self;
+        drop(consumer);
+        connection.close().await;
+    }
+}

@@ -1,0 +1,98 @@
+//! Opens a connection so that it can be given up.
+//!
+//! The client library reads each connection on a thread of its own. If the other side accepts and then never
+//! answers, giving up the future leaves that thread and its socket behind, for every attempt. Whoever holds a
+//! second handle to the socket can end it.
+
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::ConnectionProperties;
+use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use tokio::time::timeout;
+
+use super::Error;
+
+/// TCP, TLS and login, all within `limit`.
+pub(super) async fn open(
+    uri: AMQPUri,
+    options: ConnectionProperties,
+    tls: OwnedTLSConfig,
+    limit: Duration,
+) -> Result<(lapin::Connection, Socket), Error> {
+    let socket = Socket::default();
+    let runtime = lapin::runtime::default_runtime().map_err(|error| Error::connecting(&error))?;
+    let (ours, own) = (socket.0.clone(), runtime.clone());
+    let connect = async move |uri: AMQPUri, _| {
+        let AMQPUri {
+            scheme, authority, ..
+        } = uri;
+        let connecting = async {
+            let addresses: Vec<_> =
+                tokio::net::lookup_host((authority.host.as_str(), authority.port))
+                    .await?
+                    .collect();
+            let stream = AsyncTcpStream::connect(&own, addresses).await?;
+            if let AsyncTcpStream::Plain(stream) = &stream {
+                hold(&ours, stream.get_ref().as_fd().try_clone_to_owned()?.into())?;
+            }
+            match scheme {
+                AMQPScheme::AMQP => Ok(stream),
+                AMQPScheme::AMQPS => stream.into_tls(&authority.host, tls.as_ref()).await,
+            }
+        };
+        let stream = timeout(limit, connecting)
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+        Ok(stream)
+    };
+    let connecting = lapin::Connection::connector(uri, runtime, connect, options);
+    let late = |_| Error::TimedOut {
+        doing: "connecting",
+        after: limit,
+    };
+    let connected = timeout(limit, connecting).await.map_err(late)?;
+    let connection = connected.map_err(|error| Error::connecting(&error))?;
+    Ok((connection, socket))
+}
+
+/// A second handle to a socket; dropped, it ends the connection, whatever state that is in.
+#[derive(Debug, Default)]
+pub(super) struct Socket(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Stream(TcpStream),
+    /// Not wanted any more, even if it comes to stand only now.
+    Ended,
+}
+
+fn hold(socket: &Mutex<Held>, stream: TcpStream) -> std::io::Result<()> {
+    let mut held = socket.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(*held, Held::Ended) {
+        return Err(std::io::ErrorKind::ConnectionAborted.into());
+    }
+    *held = Held::Stream(stream);
+    Ok(())
+}
+
+impl Socket {
+    pub(super) fn end(&self) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Held::Stream(stream) = std::mem::replace(&mut *held, Held::Ended) {
+            // Fails only where the socket has ended already.
+            drop(stream.shutdown(Shutdown::Both));
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

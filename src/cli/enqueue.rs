@@ -1,0 +1,159 @@
+//! `user-merge enqueue`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use humantime_serde::re::humantime::parse_duration;
+use serde_json::{Value, json};
+
+use super::{Context, output};
+use crate::app;
+use crate::broker::{
+    Connection, Destination, Lane, Outgoing, Properties, Publisher, Subscriber, declare,
+};
+use crate::domain::{AccountId, IdempotencyKey, MergeRequest, UserId};
+use crate::message::{self, EventType, OutcomeEvent};
+
+/// Ask for a merge, and wait until the broker has stored the request
+///
+/// The merge of two users can't be undone. The same key never merges twice, however often it is sent.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  user-merge enqueue --account 42 --source 1001 --target 1002 --wait
+  user-merge enqueue --account 42 --source 1001 --target 1002 --key crm-000123 --bulk
+
+Exit status: 0 stored (with --wait: merged), 1 not stored, refused or failed, 2 wrong usage.")]
+pub(super) struct Args {
+    /// The help-desk tenant
+    #[arg(long, value_name = "ID")]
+    account: AccountId,
+    /// The duplicate user that is merged away
+    #[arg(long, value_name = "ID")]
+    source: UserId,
+    /// The user that remains
+    #[arg(long, value_name = "ID")]
+    target: UserId,
+    /// Idempotency key, unique in the account [default: a new one, which is printed]
+    #[arg(long)]
+    key: Option<IdempotencyKey>,
+    /// Who asks, for the record, such as agent:77
+    #[arg(long, value_name = "WHO")]
+    requested_by: Option<String>,
+    /// Why, for the record
+    #[arg(long)]
+    reason: Option<String>,
+    /// Use the bulk lane
+    #[arg(long)]
+    bulk: bool,
+    /// Wait for the outcome
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, requires = "wait")]
+    timeout: Duration,
+}
+
+pub(super) async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode> {
+    let broker = app::broker(&context.settings)?;
+    let (wait, timeout) = (args.wait, args.timeout);
+    let lane = if args.bulk {
+        Lane::Bulk
+    } else {
+        Lane::Interactive
+    };
+    let request = request(args);
+    let key = request.idempotency_key.clone();
+    let body = message::request::encode(&request);
+    // What the worker would refuse isn't sent.
+    message::request::decode(&body, Some(key.as_str()))?;
+
+    let events = if wait {
+        let connection = Connection::open(&broker, "waiting for an outcome").await?;
+        declare(&connection, &broker.names, &broker.delays).await?;
+        Some((
+            Subscriber::open(&connection, &broker.names).await?,
+            connection,
+        ))
+    } else {
+        None
+    };
+    let publisher = Publisher::new(broker, "requests");
+    let properties = Properties {
+        message_id: Some(key.to_string()),
+        ..Properties::default()
+    };
+    let outgoing = Outgoing {
+        destination: Destination::Lane(lane),
+        body,
+        properties,
+    };
+    publisher
+        .publish(outgoing)
+        .await
+        .context("the request is not known to be stored; the same key can be sent again")?;
+    publisher.close().await;
+    if !wait || !context.json {
+        let stored = json!({ "stored": true, "idempotency_key": key, "lane": lane.label() });
+        output::print(context.json, &stored, || format!("stored: {key}"));
+    }
+
+    let Some((events, _connection)) = events else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let outcome = tokio::time::timeout(timeout, outcome(events, &request)).await;
+    let event = outcome
+        .with_context(|| format!("no outcome yet; ask later with `user-merge status {key}`"))?
+        .with_context(|| format!("the outcome is unknown; ask with `user-merge status {key}`"))?;
+    output::print(context.json, &serde_json::to_value(&event)?, || {
+        text(&event)
+    });
+    Ok(if event.event_type == EventType::Completed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+fn request(args: Args) -> MergeRequest {
+    let new_key = || {
+        IdempotencyKey::new(format!("cli-{}", uuid::Uuid::now_v7())).expect("letters and digits")
+    };
+    MergeRequest {
+        idempotency_key: args.key.unwrap_or_else(new_key),
+        account_id: args.account,
+        source_user_id: args.source,
+        target_user_id: args.target,
+        requested_by: args.requested_by,
+        reason: args.reason,
+    }
+}
+
+async fn outcome(mut events: Subscriber, request: &MergeRequest) -> anyhow::Result<OutcomeEvent> {
+    while let Some(body) = events.next().await {
+        let Ok(event) = serde_json::from_slice::<OutcomeEvent>(&body?) else {
+            continue; // another version's event: not ours to judge
+        };
+        if event.account_id == request.account_id
+            && event.idempotency_key == request.idempotency_key
+        {
+            return Ok(event);
+        }
+    }
+    bail!("the broker closed the queue of events")
+}
+
+fn text(event: &OutcomeEvent) -> String {
+    let value = serde_json::to_value(event).unwrap_or(Value::Null);
+    let mut lines = vec![format!("{}: merge {}", event.event_type, event.merge_id)];
+    if event.already_merged {
+        lines.push("the two were merged before; nothing was done".to_owned());
+    }
+    for part in ["tickets", "ccs", "profile", "rejection", "failure"] {
+        if let Some(part_value) = value.get(part) {
+            lines.push(format!("{part}: {part_value}"));
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,112 @@
+//! The command line: parse, call, exit status. One file a subcommand.
+
+mod enqueue;
+mod migrate;
+mod output;
+mod schema;
+mod status;
+mod stop;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{ConfigError, LogFormat, Settings};
+use crate::telemetry::log::{self, Format};
+
+/// Merges two help-desk users into one: safely, and only once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "user-merge",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Settings: built-in defaults, then --config FILE, then the environment, such as
+  USER_MERGE__DATABASE__URL=postgres://user:password@host/database
+  USER_MERGE__BROKER__URL=amqps://user:password@host/vhost
+
+Exit status: 0 done, 1 failed, 2 wrong usage or settings.")]
+struct Cli {
+    /// Settings file (TOML)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Worker(worker::Args),
+    Enqueue(enqueue::Args),
+    Status(status::Args),
+    Migrate(migrate::Args),
+    Schema(schema::Args),
+}
+
+/// What a subcommand is given.
+struct Context {
+    settings: Settings,
+    json: bool,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let settings = match Settings::load(cli.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return output::failed(&error.into(), cli.json),
+    };
+    let format = match settings.telemetry.log_format {
+        LogFormat::Auto => Format::for_stderr(),
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    if let Err(error) = log::init(format, &settings.telemetry.log_filter) {
+        return output::failed(&error.into(), cli.json);
+    }
+    let context = Context {
+        settings,
+        json: cli.json,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return output::failed(&error.into(), cli.json),
+    };
+    let result = runtime.block_on(run(cli.command, context));
+    // A task that outlived its grace period must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(error) => output::failed(&error, cli.json),
+    }
+}
+
+async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Worker(args) => worker::run(&args, context).await,
+        Command::Enqueue(args) => enqueue::run(args, context).await,
+        Command::Status(args) => status::run(&args, &context).await,
+        Command::Migrate(args) => migrate::run(&args, &context).await,
+        Command::Schema(args) => schema::run(&args),
+    }
+}
+
+/// Wrong settings are wrong usage.
+fn status_of(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<ConfigError>().is_some() {
+        2
+    } else {
+        1
+    }
+}

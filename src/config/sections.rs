@@ -1,0 +1,187 @@
+//! Every setting with its type and its rule, section by section. The defaults are in
+//! `config/default.toml`, which must name each of them; a test compares.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::log_format::LogFormat;
+use super::reader::{Reader, Setting};
+use super::rules::{
+    broker_name, days, directives, growing_delays, hours, lasting, lasting_seconds, minutes, ms,
+    seconds, secret_url, within,
+};
+use super::section::{join, sections};
+
+sections! {
+    /// All settings.
+    Settings {
+        /// The help desk's database.
+        database: Database,
+        /// The broker.
+        broker: Broker,
+        /// How much runs at once.
+        lanes: Lanes,
+        /// Limits and choices of the merge itself.
+        merge: Merge,
+        /// How large merges are cut.
+        chunk: Chunk,
+        /// What happens after an error that may pass.
+        retry: Retry,
+        /// What publishes what a crash left behind.
+        relay: Relay,
+        /// What moves tickets on that still reach a merged user.
+        sweep: Sweep,
+        /// The process.
+        worker: Worker,
+        /// Logs, metrics, health.
+        telemetry: Telemetry,
+    }
+
+    /// `[database]`: where the help desk's tables are.
+    Database {
+        /// Where it is and who asks; ask for it with [`Database::require_url`].
+        url: Option<SecretString> => secret_url(&["postgres", "postgresql"], "postgres://user:password@host/database"),
+        /// Connections of this process, at most.
+        max_connections: u32 => within(1, 1000),
+        /// Patience for a connection, new or from the pool.
+        connect_timeout: Duration => lasting(ms(100), minutes(5)),
+        /// Patience for a lock. Below the server's `deadlock_timeout` (1 s), so that in a deadlock
+        /// the merge backs out and not the help desk.
+        lock_timeout: Duration => lasting(ms(10), minutes(1)),
+        /// The longest that one statement may take.
+        statement_timeout: Duration => lasting(seconds(1), minutes(10)),
+    }
+
+    /// `[broker]`: how messages come and go.
+    Broker {
+        /// Where it is and who asks; ask for it with [`Broker::require_url`].
+        url: Option<SecretString> => secret_url(&["amqp", "amqps"], "amqps://user:password@host/vhost"),
+        /// The certificate authority (PEM) that signed the broker's certificate, besides the system's.
+        ca_file: Option<PathBuf>,
+        /// How often both sides say that they are there; a connection silent for twice as long is dead.
+        heartbeat: Duration => lasting_seconds(seconds(1), minutes(10)),
+        /// Patience for a connection.
+        connect_timeout: Duration => lasting(ms(100), minutes(5)),
+        /// Patience for the broker's confirm of a message, and for an acknowledgement to be sent.
+        publish_timeout: Duration => lasting(ms(100), minutes(5)),
+        /// Deliveries of one message before the broker itself dead-letters it: a backstop against
+        /// requests that crash the worker. Part of the queues' declaration.
+        delivery_limit: u32 => within(1, 10_000),
+        /// What queues and exchange are called.
+        names: Names,
+    }
+
+    /// `[broker.names]`: an organization has its own naming.
+    Names {
+        /// Queue of the interactive lane.
+        requests: String => broker_name,
+        /// Queue of the bulk lane.
+        bulk: String => broker_name,
+        /// The retry queues, one per delay, are called this, a dot and the delay.
+        retry_prefix: String => broker_name,
+        /// Queue of unreadable and exhausted requests.
+        dead: String => broker_name,
+        /// The deletion pipeline's queue.
+        deletion: String => broker_name,
+        /// Topic exchange of the outcomes.
+        events: String => broker_name,
+    }
+
+    /// `[lanes]`: backfills never hold up the interactive lane.
+    Lanes {
+        /// `[lanes.interactive]`.
+        interactive: Lane,
+        /// `[lanes.bulk]`.
+        bulk: Lane,
+    }
+
+    /// One lane.
+    Lane {
+        /// Merges at once.
+        concurrency: u16 => within(1, 1000),
+        /// Messages taken from the queue ahead of their turn, those at work included.
+        prefetch: u16 => within(1, 1000),
+    }
+
+    /// `[merge]`: limits and choices.
+    Merge {
+        /// Tickets that a user may request at most to be merged, inclusive (rule A8).
+        ticket_limit: u32 => within(1, 10_000_000),
+        /// Whether CCs on archived tickets move too (rule T4).
+        move_archived_ccs: bool,
+        /// Whether X and other social accounts are carried over (rule P15).
+        carry_social_identities: bool,
+        /// A merge that takes longer goes on in a message of its own. Well below the 30 minutes after
+        /// which the broker takes a message back.
+        slice: Duration => lasting(seconds(1), minutes(15)),
+    }
+
+    /// `[chunk]`: a large merge moves tickets in chunks, sized by how long they hold their locks.
+    Chunk {
+        /// Rows in the first chunk.
+        initial: u32 => within(1, 100_000),
+        /// Rows in a chunk, at least.
+        min: u32 => within(1, 100_000),
+        /// Rows in a chunk, at most.
+        max: u32 => within(1, 100_000),
+        /// How long a chunk should hold its locks.
+        target_time: Duration => lasting(ms(1), seconds(10)),
+    }
+
+    /// `[retry]`: what happens after an error that may pass (rule R7).
+    Retry {
+        /// Tries within the worker before the message is put off.
+        immediate: u32 => within(1, 20),
+        /// Pause after the first of these tries; it doubles, with jitter.
+        base: Duration => lasting(ms(1), seconds(10)),
+        /// Delays of the retry queues, in the order in which a message goes through them; the last repeats.
+        delays: Vec<Duration> => growing_delays,
+        /// Times that a message is taken up before its merge is failed.
+        max_attempts: u32 => within(1, 1000),
+        /// How long a merge waits for a conflicting one (rule A10); one of the delays.
+        conflict_delay: Duration => lasting_seconds(seconds(1), hours(24)),
+        /// How long it does so in all before it is failed (rule A10).
+        conflict_patience: Duration => lasting(seconds(1), days(30)),
+    }
+
+    /// `[relay]`: publishes what a crash left in the outbox.
+    Relay {
+        /// How often it looks.
+        interval: Duration => lasting(ms(50), hours(1)),
+        /// Messages per look.
+        batch: u32 => within(1, 10_000),
+        /// How long a message that is being published belongs to who took it.
+        lease: Duration => lasting(seconds(1), hours(1)),
+        /// How long published messages stay in the outbox, for questions.
+        keep_published: Duration => lasting(minutes(1), days(3650)),
+    }
+
+    /// `[sweep]`: moves tickets on that still reach a merged user (rule D4).
+    Sweep {
+        /// How often it looks.
+        interval: Duration => lasting(ms(50), hours(24)),
+        /// How long after its merge a user is looked after.
+        window: Duration => lasting(minutes(1), days(3650)),
+        /// Users per look.
+        batch: u32 => within(1, 10_000),
+    }
+
+    /// `[worker]`: the process.
+    Worker {
+        /// How long it may take to finish what it is at, once told to stop.
+        grace: Duration => lasting(seconds(1), minutes(15)),
+    }
+
+    /// `[telemetry]`: logs, metrics, health.
+    Telemetry {
+        /// Address of `/metrics`, `/healthz` and `/readyz`; port 0 takes a free one, none is off.
+        listen: Option<SocketAddr>,
+        /// How log lines look.
+        log_format: LogFormat,
+        /// Which log lines are written; the variable `RUST_LOG` goes over it.
+        log_filter: String => directives,
+    }
+}

@@ -1,0 +1,68 @@
+//! Rule P1: two numbers are one where they are equal in E.164.
+
+/// A form in which equal numbers are equal strings.
+///
+/// That is E.164 (and the extension, where there is one) for a number with its country code. A number
+/// without one can't be told apart from the same digits in another country: it is compared by its digits
+/// alone, and equals only another that was written without a country code too.
+#[must_use]
+pub fn comparable(number: &str) -> String {
+    // "00" is how many people dial what E.164 writes as "+".
+    let number = number.trim();
+    let international = match number.strip_prefix("00") {
+        Some(rest) => format!("+{rest}"),
+        None => number.to_owned(),
+    };
+    if let Ok(parsed) = phonenumber::parse(None, &international) {
+        let e164 = parsed.format().mode(phonenumber::Mode::E164).to_string();
+        return match parsed.extension() {
+            Some(extension) => format!("{e164};ext={extension}"),
+            None => e164,
+        };
+    }
+    let digits: String = number
+        .chars()
+        .filter(|c| c.is_alphanumeric() || *c == '+')
+        .collect();
+    if digits.is_empty() {
+        number.to_owned()
+    } else {
+        digits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::comparable;
+
+    #[test]
+    fn p1_numbers_compare_in_e164() {
+        let same = [
+            "+33 1 23 45 67 89",
+            "+33123456789",
+            " 0033 1 23-45-67-89 ",
+            "+33 (0)1 23 45 67 89",
+            "tel:+33-1-23-45-67-89",
+        ];
+        for number in same {
+            assert_eq!(comparable(number), "+33123456789", "{number}");
+        }
+    }
+
+    #[test]
+    fn p1_other_countries_and_extensions_are_other_numbers() {
+        assert_ne!(comparable("+33123456789"), comparable("+32123456789"));
+        assert_ne!(
+            comparable("+33123456789 ext. 12"),
+            comparable("+33123456789")
+        );
+        assert_ne!(comparable("0123456789"), comparable("+33123456789"));
+    }
+
+    #[test]
+    fn p1_a_number_without_country_code_compares_by_its_digits() {
+        assert_eq!(comparable("01 23 45 67 89"), comparable("01.23.45.67.89"));
+        assert_ne!(comparable("01 23 45 67 89"), comparable("01 23 45 67 80"));
+        assert_eq!(comparable("---"), "---");
+    }
+}

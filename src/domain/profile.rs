@@ -1,0 +1,215 @@
+//! Rules P1 to P16: what becomes of the source's profile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{OrganizationId, ProfileCounts, phone};
+
+/// What an identity is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityKind {
+    /// An e-mail address.
+    Email,
+    /// A phone number.
+    Phone,
+    /// An X account.
+    X,
+    /// A Facebook account.
+    Facebook,
+    /// A Google account.
+    Google,
+}
+
+impl IdentityKind {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::X => "x",
+            Self::Facebook => "facebook",
+            Self::Google => "google",
+        }
+    }
+
+    const fn is_social(self) -> bool {
+        matches!(self, Self::X | Self::Facebook | Self::Google)
+    }
+}
+
+/// One identity of a user.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Identity {
+    /// Its id, unique within the account.
+    pub id: i64,
+    /// What it is.
+    pub kind: IdentityKind,
+    /// The number, for phones; other values are of no concern here and are never read.
+    pub number: Option<String>,
+    /// The one that is used first among those of its kind.
+    pub is_primary: bool,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A phone number is personal: not even a debug line shows it.
+        f.debug_struct("Identity")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user's profile as far as a merge looks at it: presence and counts where the value doesn't matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// All identities.
+    pub identities: Vec<Identity>,
+    /// The organizations the user is a member of, the default one included.
+    pub organizations: BTreeSet<OrganizationId>,
+    /// The default organization.
+    pub default_organization: Option<OrganizationId>,
+    /// Suspended users can't sign in and their mail is held (rule P16).
+    pub suspended: bool,
+    /// Everything a merge drops, by kind and count: `tags`, `details`, `notes`, `user_fields` and so on.
+    pub private: BTreeMap<String, i64>,
+}
+
+/// How accounts and settings bend the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileRules {
+    /// Users of this account may be in several organizations (rule P7).
+    pub multiple_organizations: bool,
+    /// Carry social identities over instead of losing them (rule P15).
+    pub carry_social_identities: bool,
+}
+
+/// An identity row that changes hands. Rows are moved, never deleted and made anew (rule P4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentityMove {
+    /// The row.
+    pub id: i64,
+    /// Whether it is the target's primary one of its kind from now on.
+    pub is_primary: bool,
+}
+
+/// What to write for the target, and what to tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// Identities that the target gets.
+    pub identities: Vec<IdentityMove>,
+    /// Memberships that the target gets.
+    pub organizations: Vec<OrganizationId>,
+    /// The target's default organization, where it had no organization at all.
+    pub default_organization: Option<OrganizationId>,
+    /// The same as counts, and what is lost.
+    pub counts: ProfileCounts,
+}
+
+/// Applies the table of profile rules.
+#[must_use]
+pub fn combine(source: &Profile, target: &Profile, rules: ProfileRules) -> ProfileChange {
+    let mut change = ProfileChange::default();
+    change.counts.dropped.clone_from(&source.private); // P2, P5, P6, P8 to P13
+    change.counts.suspension_differs = source.suspended != target.suspended; // P16
+    identities(source, target, rules, &mut change);
+    organizations(source, target, rules, &mut change);
+    change
+}
+
+/// P1, P3, P4, P15.
+fn identities(source: &Profile, target: &Profile, rules: ProfileRules, change: &mut ProfileChange) {
+    let has = |kind| {
+        target
+            .identities
+            .iter()
+            .any(|identity| identity.kind == kind)
+    };
+    let mut numbers: BTreeSet<String> = numbers(target);
+
+    for identity in &source.identities {
+        let counts = &mut change.counts;
+        let is_primary = match identity.kind {
+            // P3: the target's primary address stays as it is, even if there is none.
+            IdentityKind::Email => {
+                counts.emails_added += 1;
+                false
+            }
+            IdentityKind::Phone => {
+                let number = identity
+                    .number
+                    .as_deref()
+                    .map(phone::comparable)
+                    .unwrap_or_default();
+                if !numbers.insert(number) {
+                    continue; // the target has this number: nothing is added, nothing is lost
+                }
+                counts.phones_added += 1;
+                identity.is_primary && !has(IdentityKind::Phone)
+            }
+            social if rules.carry_social_identities => {
+                counts.social_identities_added += 1;
+                identity.is_primary && !has(social)
+            }
+            lost => {
+                debug_assert!(lost.is_social(), "everything else has its arm");
+                *counts.dropped.entry(lost.label().to_owned()).or_default() += 1;
+                continue;
+            }
+        };
+        change.identities.push(IdentityMove {
+            id: identity.id,
+            is_primary,
+        });
+    }
+}
+
+fn numbers(profile: &Profile) -> BTreeSet<String> {
+    let numbers = profile
+        .identities
+        .iter()
+        .filter_map(|identity| identity.number.as_deref());
+    numbers.map(phone::comparable).collect()
+}
+
+/// P7.
+fn organizations(
+    source: &Profile,
+    target: &Profile,
+    rules: ProfileRules,
+    change: &mut ProfileChange,
+) {
+    let first = source
+        .default_organization
+        .or_else(|| source.organizations.first().copied());
+    let homeless = target.organizations.is_empty();
+
+    change.organizations = if rules.multiple_organizations {
+        source
+            .organizations
+            .difference(&target.organizations)
+            .copied()
+            .collect()
+    } else if homeless {
+        first.into_iter().collect()
+    } else {
+        Vec::new()
+    };
+    if homeless {
+        change.default_organization = first;
+    }
+
+    let kept = |id: &&OrganizationId| {
+        target.organizations.contains(id) || change.organizations.contains(id)
+    };
+    let lost = source.organizations.iter().filter(|id| !kept(id)).count();
+    if lost > 0 {
+        change.counts.dropped.insert(
+            "organizations".to_owned(),
+            i64::try_from(lost).unwrap_or(i64::MAX),
+        );
+    }
+    change.counts.organizations_added =
+        i64::try_from(change.organizations.len()).unwrap_or(i64::MAX);
+}

@@ -1,0 +1,13 @@
+//! Merges two help-desk users into one.
+
+pub mod app;
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod merge;
+pub mod message;
+pub mod retry;
+pub mod store;
+pub mod telemetry;
+pub mod worker;

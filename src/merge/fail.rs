@@ -1,0 +1,173 @@
+//! When a try failed: count it, put the message off, or give it up (rule R7).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Merger, announce};
+use crate::domain::MergeId;
+use crate::message::Failure;
+use crate::store::merges::{Envelope, Held, State, record_failure};
+use crate::store::outbox::{Destination, Draft, Promised};
+use crate::store::{Error, Result};
+
+/// Why a message can't be settled now.
+#[derive(Debug)]
+pub enum Cause<'a> {
+    /// The database said no.
+    Error(&'a Error),
+    /// It has waited for a conflicting merge for as long as the setting allows (rule A10).
+    Conflict,
+}
+
+/// What becomes of the message.
+#[derive(Debug)]
+pub enum Given {
+    /// Another try.
+    Time {
+        /// After this long: one of the retry queues' delays.
+        delay: Duration,
+        /// Tries that failed so far.
+        attempts: i32,
+    },
+    /// Up: the merge is `failed`, its event and its dead letter are promised.
+    Up {
+        /// The merge.
+        merge: MergeId,
+        /// To be published now.
+        promised: Vec<Promised>,
+    },
+}
+
+impl Cause<'_> {
+    fn label(&self) -> Cow<'static, str> {
+        match self {
+            Self::Error(error) => error.label(),
+            Self::Conflict => "conflicting_merge".into(),
+        }
+    }
+
+    /// A word from a fixed list, for a metric's label.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Error(error) => error.class(),
+            Self::Conflict => "conflicting_merge",
+        }
+    }
+
+    const fn may_pass(&self) -> bool {
+        match self {
+            Self::Error(error) => error.is_passing(),
+            Self::Conflict => false,
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        let label = self.label();
+        let is_sqlstate = label.len() == 5
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        Failure {
+            reason: self.class().to_owned(),
+            sqlstate: is_sqlstate.then(|| label.into_owned()),
+        }
+    }
+}
+
+impl Merger {
+    /// Counts a failed try where no crash forgets it, and decides. Progress is kept either way; `body` is
+    /// the request as it came, for the dead letter.
+    ///
+    /// # Errors
+    /// Whatever the database answered; then nothing is counted.
+    pub async fn fail(
+        &self,
+        envelope: Envelope<'_>,
+        body: &[u8],
+        cause: &Cause<'_>,
+    ) -> Result<Given> {
+        let label = cause.label();
+        let mut tx = self.pool.begin().await?;
+        let held = record_failure(&mut tx, MergeId::now_v7(), envelope, &label).await?;
+        let Some(held) = held else {
+            // Finished by somebody else meanwhile, or the key is another pair's: the next look will tell.
+            tx.commit().await?;
+            return Ok(Given::Time {
+                delay: self.delay(1),
+                attempts: 0,
+            });
+        };
+        let tries_left =
+            held.record.attempts < i32::try_from(self.retry.max_attempts).unwrap_or(i32::MAX);
+        if cause.may_pass() && tries_left {
+            tx.commit().await?;
+            let attempts = held.record.attempts;
+            return Ok(Given::Time {
+                delay: self.delay(attempts),
+                attempts,
+            });
+        }
+        let promised = self.give_up(&mut tx, envelope, body, cause, &held).await?;
+        tx.commit().await?;
+        Ok(Given::Up {
+            merge: held.record.id,
+            promised,
+        })
+    }
+
+    async fn give_up(
+        &self,
+        tx: &mut crate::store::Transaction,
+        envelope: Envelope<'_>,
+        body: &[u8],
+        cause: &Cause<'_>,
+        held: &Held,
+    ) -> Result<Vec<Promised>> {
+        let label = cause.label();
+        let now = crate::store::merges::look_up(tx, envelope.request)
+            .await?
+            .now;
+        let event = announce::failed(envelope, held.record, now, cause.failure(), held.progress);
+        let dead = Draft {
+            destination: Destination::Dead,
+            routing_key: String::new(),
+            message_id: envelope.request.idempotency_key.to_string(),
+            headers: Some(json!({
+                "x-reason": cause.failure().reason,
+                "x-detail": label,
+                "x-lane": envelope.lane,
+                "x-attempts": held.record.attempts.to_string(),
+            })),
+            body: String::from_utf8_lossy(body).into_owned(),
+        };
+        let end = announce::End {
+            state: State::Failed,
+            rejection: None,
+            last_error: Some(&label),
+        };
+        self.settle(
+            tx,
+            envelope,
+            held.record,
+            held.progress,
+            end,
+            &event,
+            vec![dead],
+        )
+        .await
+    }
+
+    /// The delay after so many failed tries: one queue after the other, then the last one again.
+    fn delay(&self, attempts: i32) -> Duration {
+        let step = usize::try_from(attempts.max(1) - 1).unwrap_or(0);
+        let last = self.retry.delays.len().saturating_sub(1);
+        self.retry
+            .delays
+            .get(step.min(last))
+            .copied()
+            .unwrap_or_default()
+    }
+}

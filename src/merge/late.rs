@@ -1,0 +1,55 @@
+//! What reaches a merged user after the merge is moved on (rule D4).
+
+use super::{Merger, Report};
+use crate::store::Result;
+use crate::store::helpdesk::{facts, lock_pair};
+use crate::store::merges::Progress;
+use crate::store::tombstones::{Cursor, Late, count_late, next_batch, still_points};
+
+impl Merger {
+    /// Looks at the next merged users and moves on what has reached them since. Returns how many tickets and
+    /// CCs that was, and where to go on; `None` at the end of a round.
+    pub async fn move_late(
+        &self,
+        after: Option<Cursor>,
+        window_seconds: f64,
+        batch: i64,
+    ) -> Result<(i64, Option<Cursor>)> {
+        let batch = next_batch(
+            &self.pool,
+            after,
+            window_seconds,
+            batch,
+            self.rules.move_archived_ccs,
+        )
+        .await?;
+        let mut moved = 0;
+        for late in batch.late {
+            moved += self.move_late_of(late).await?;
+        }
+        Ok((moved, batch.next))
+    }
+
+    async fn move_late_of(&self, late: Late) -> Result<i64> {
+        let Late { merge, pair } = late;
+        let mut tx = self.pool.begin().await?;
+        lock_pair(&mut tx, pair).await?;
+        // Between the look and the lock the target may have been merged itself; the next round knows.
+        if !still_points(&mut tx, pair).await? {
+            tx.rollback().await?;
+            return Ok(0);
+        }
+        let facts = facts(&mut tx, pair, self.size.rows()).await?;
+        let mut report = Report::of(merge);
+        if let Some(source) = &facts.source {
+            report.moved += self.sweep(&mut tx, pair, merge, source).await?;
+        }
+        let Progress { tickets, ccs } = report.moved;
+        let moved = tickets.total() + ccs.moved + ccs.deduplicated;
+        if moved > 0 {
+            count_late(&mut tx, pair.account, merge, moved).await?;
+        }
+        tx.commit().await?;
+        Ok(moved)
+    }
+}

@@ -1,0 +1,106 @@
+//! The use case: admit, move, complete.
+//!
+//! A small merge is one transaction. A large one is admitted in a first transaction, moves its tickets in
+//! chunks of one statement each, and ends in a last transaction that locks the source, sweeps up what came
+//! meanwhile, checks that nothing is left, and writes profile, tombstone and outbox together.
+
+mod admit;
+mod announce;
+mod chunks;
+mod complete;
+mod fail;
+mod late;
+mod report;
+mod size;
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+pub use fail::{Cause, Given};
+pub use report::{Ending, Report};
+
+use crate::config;
+use crate::store;
+use crate::store::merges::Envelope;
+use admit::Admission;
+use size::ChunkSize;
+
+/// Merges users, one request at a time; shared by all that do so in this process.
+pub struct Merger {
+    pool: PgPool,
+    rules: config::Merge,
+    retry: config::Retry,
+    lease: Duration,
+    size: ChunkSize,
+}
+
+/// How long a merge may go on before it hands its place to others.
+#[derive(Debug, Clone)]
+pub struct Until {
+    stop: CancellationToken,
+    slice_ends: Instant,
+}
+
+impl Until {
+    /// Until the worker is told to stop, or the time slice is over.
+    #[must_use]
+    pub fn new(stop: CancellationToken, slice: Duration) -> Self {
+        Self {
+            stop,
+            slice_ends: Instant::now() + slice,
+        }
+    }
+
+    /// Asked between chunks: why to leave off, if there is a reason.
+    fn pause(&self) -> Option<Ending> {
+        if self.stop.is_cancelled() {
+            Some(Ending::Stopped)
+        } else if Instant::now() >= self.slice_ends {
+            Some(Ending::SliceOver)
+        } else {
+            None
+        }
+    }
+}
+
+impl Merger {
+    /// `lease`: how long a promised message belongs to whoever committed it, before the relay takes it up.
+    #[must_use]
+    pub fn new(pool: PgPool, settings: &config::Settings) -> Self {
+        Self {
+            pool,
+            rules: settings.merge.clone(),
+            retry: settings.retry.clone(),
+            lease: settings.relay.lease,
+            size: ChunkSize::new(&settings.chunk),
+        }
+    }
+
+    /// Runs a request to its end, or until it has to pause. Safe to repeat at any time: what is recorded is
+    /// not done again (rules R1 to R5).
+    ///
+    /// Never drop this future halfway (see [`store::Transaction`]): run it in a task of its own.
+    ///
+    /// # Errors
+    /// Whatever the database answered; [`store::Error::is_passing`] tells whether to try again. Nothing is
+    /// half done: what was committed stays, what was not is rolled back.
+    pub async fn run(&self, envelope: Envelope<'_>, until: &Until) -> store::Result<Report> {
+        match self.admit(envelope).await? {
+            Admission::Settled(report) => Ok(report),
+            Admission::Large(held) => {
+                let mut report = Report::of(held.record.id);
+                report.ending = loop {
+                    if let Some(pause) = self.drain(envelope, &held, until, &mut report).await? {
+                        break pause;
+                    }
+                    if let Some(ending) = self.complete(envelope, &held, &mut report).await? {
+                        break ending;
+                    }
+                };
+                Ok(report)
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a run of the merge came to.
+
+use crate::domain::{MergeId, Reason};
+use crate::store::merges::Progress;
+use crate::store::outbox::Promised;
+
+/// How a run ended, if it didn't fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The merge is done.
+    Completed,
+    /// The pair was merged for another key; nothing was done (rules A3 and R3).
+    AlreadyMerged,
+    /// A rule said no.
+    Rejected(Reason),
+    /// This key's outcome was on record; it is announced again (rule R1).
+    Repeated,
+    /// Another unfinished merge comes first (rule A10).
+    PutOff,
+    /// The time slice is over; what was moved is committed, the rest goes on in a message of its own.
+    SliceOver,
+    /// The worker is to stop; what was moved is committed.
+    Stopped,
+}
+
+impl Ending {
+    /// A word for metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::AlreadyMerged => "already_merged",
+            Self::Rejected(_) => "rejected",
+            Self::Repeated => "repeated",
+            Self::PutOff => "put_off",
+            Self::SliceOver => "slice_over",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A run, for the worker to settle and the metrics to count.
+#[derive(Debug)]
+pub struct Report {
+    /// The merge.
+    pub merge: MergeId,
+    /// How it ended.
+    pub ending: Ending,
+    /// What this run moved, all chunks together.
+    pub moved: Progress,
+    /// Messages that the commit promised: to be published now; the relay takes up what isn't.
+    pub promised: Vec<Promised>,
+}
+
+impl Report {
+    pub(super) fn of(merge: MergeId) -> Self {
+        Self {
+            merge,
+            ending: Ending::PutOff,
+            moved: Progress::default(),
+            promised: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Why a message can't be read (rule R6): a label for machines, a sentence for people, never a value.
+
+use std::fmt;
+
+/// The longest field name that an error shows, in characters; unknown names come from the sender.
+const MAX_SHOWN_CHARS: usize = 40;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal;)*) => {
+        /// The kind of a [`DecodeError`]: the header `x-reason` and the metric's label.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum DecodeReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl DecodeReason {
+            /// Every reason, roughly in the order in which they are looked for.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The stable name, in snake case.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label),* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// More than [`MAX_BYTES`](super::MAX_BYTES).
+    TooLarge = "too_large";
+    /// Not UTF-8; a compressed body ends here too.
+    NotUtf8 = "not_utf8";
+    /// Not JSON.
+    NotJson = "not_json";
+    /// Something follows the JSON object.
+    TrailingData = "trailing_data";
+    /// JSON, but not an object.
+    NotAnObject = "not_an_object";
+    /// A field that is there twice: which one counts would be a guess.
+    DuplicateField = "duplicate_field";
+    /// A whole number as `schema_version`, but not one that this worker reads.
+    UnsupportedSchemaVersion = "unsupported_schema_version";
+    /// A required field isn't there.
+    MissingField = "missing_field";
+    /// A field has another JSON type.
+    WrongType = "wrong_type";
+    /// An id below 1 or above 9223372036854775807.
+    OutOfRange = "out_of_range";
+    /// The idempotency key is empty, too long, or not printable ASCII.
+    InvalidKey = "invalid_key";
+    /// A text has too many characters.
+    TooLong = "too_long";
+    /// A text has a NUL character, which `PostgreSQL` can't store.
+    ForbiddenCharacter = "forbidden_character";
+    /// A field that the worker doesn't know: perhaps an option that must not be ignored.
+    UnknownField = "unknown_field";
+    /// The AMQP `message_id` isn't the idempotency key.
+    MessageIdMismatch = "message_id_mismatch";
+}
+
+impl fmt::Display for DecodeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// A message that can't be read: dead-lettered as it came, never retried (rule R6).
+///
+/// Its `Display` is the sentence for the header `x-detail`: the field, what is wrong and what would be
+/// right. It holds no value from the message and is shorter than 250 characters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{sentence}", prefix(field.as_deref()))]
+pub struct DecodeError {
+    /// What kind of error it is.
+    pub reason: DecodeReason,
+    /// The field it is about, escaped and at most 40 characters; none where it's the whole message.
+    pub field: Option<String>,
+    sentence: String,
+}
+
+impl DecodeError {
+    /// An error of the whole message.
+    pub(super) fn of_message(reason: DecodeReason, sentence: impl Into<String>) -> Self {
+        Self {
+            reason,
+            field: None,
+            sentence: sentence.into(),
+        }
+    }
+
+    /// An error of one field, whose name may come from the sender.
+    pub(super) fn of_field(reason: DecodeReason, name: &str, sentence: impl fmt::Display) -> Self {
+        Self {
+            reason,
+            field: Some(shown(name)),
+            sentence: sentence.to_string(),
+        }
+    }
+}
+
+fn prefix(field: Option<&str>) -> String {
+    field.map(|name| format!("{name}: ")).unwrap_or_default()
+}
+
+/// A name that can't break a log line or a header, or fill them.
+fn shown(name: &str) -> String {
+    if name.is_empty() {
+        return "\"\"".to_owned();
+    }
+    let escaped = name.escape_debug().to_string();
+    if escaped.chars().count() <= MAX_SHOWN_CHARS {
+        return escaped;
+    }
+    let start = escaped.chars().take(MAX_SHOWN_CHARS - 1);
+    start.chain(std::iter::once('…')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_and_in_snake_case() {
+        let labels: HashSet<_> = DecodeReason::ALL.iter().map(|r| r.label()).collect();
+        assert_eq!(labels.len(), DecodeReason::ALL.len());
+        for label in labels {
+            assert!(
+                label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'8'),
+                "{label}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_senders_name_is_escaped_and_cut() {
+        let cases = [
+            ("user_id", "user_id".to_owned()),
+            ("", "\"\"".to_owned()),
+            ("a\r\nx-reason: b", r"a\r\nx-reason: b".to_owned()),
+            ("\u{1b}[2J\u{202e}", r"\u{1b}[2J\u{202e}".to_owned()),
+            (&"é".repeat(40), "é".repeat(40)),
+            (&"é".repeat(41), format!("{}…", "é".repeat(39))),
+            (&"\0".repeat(60_000), format!("{}\\…", r"\0".repeat(19))),
+        ];
+        for (name, shown) in cases {
+            let error = DecodeError::of_field(DecodeReason::UnknownField, name, "is unknown");
+            assert_eq!(error.field.as_deref(), Some(&*shown));
+            assert_eq!(error.to_string(), format!("{shown}: is unknown"));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_message_names_no_field() {
+        let error = DecodeError::of_message(DecodeReason::NotUtf8, "the message must be UTF-8");
+        assert_eq!(error.to_string(), "the message must be UTF-8");
+    }
+}

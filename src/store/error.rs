@@ -1,0 +1,232 @@
+//! What can go wrong with the database, and whether it may pass. The one place that decides (rule R7).
+
+use std::borrow::Cow;
+
+use sqlx::postgres::PgDatabaseError;
+
+/// A statement that did not do its work. Never quotes a row: PostgreSQL's messages can.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// PostgreSQL said no, or could not be asked.
+    #[error("the database answered {label}{}", .place.as_deref().map(|p| format!(" ({p})")).unwrap_or_default())]
+    Database {
+        /// The SQLSTATE, or a word for what kept it from answering.
+        label: Cow<'static, str>,
+        /// The constraint or the table that it named.
+        place: Option<String>,
+        /// Whether it may pass.
+        passing: bool,
+        /// Whether the database as a whole, not this statement, is what failed.
+        outage: bool,
+    },
+    /// Another worker holds the merge by now (rule R5).
+    #[error("another worker has taken the merge over")]
+    Fenced,
+    /// Something of the source is left although all of it was moved (rule D1).
+    #[error("something still belongs to the source user: {0}")]
+    Leftover(&'static str),
+    /// A statement touched another number of rows than it must.
+    #[error("{what}: {touched} rows touched instead of {expected}")]
+    RowCount {
+        /// What it should have written.
+        what: &'static str,
+        /// How many rows it should have been.
+        expected: i64,
+        /// How many it was.
+        touched: i64,
+    },
+    /// A recorded value that this version can't read.
+    #[error("the recorded {0} can't be read by this version")]
+    Unreadable(&'static str),
+}
+
+impl Error {
+    /// Whether the same work may succeed a little later.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Database { passing, .. } => *passing,
+            // Rows changed between reading and writing: read them again.
+            Self::Fenced | Self::Leftover(_) | Self::RowCount { .. } => true,
+            Self::Unreadable(_) => false,
+        }
+    }
+
+    /// Whether the database could not be reached or was shutting down: no fault of the merge.
+    #[must_use]
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Database { outage: true, .. })
+    }
+
+    /// Whether the same worker should try again at once: it may pass, the database is there, and the merge
+    /// is still this worker's.
+    #[must_use]
+    pub const fn is_worth_another_try(&self) -> bool {
+        self.is_passing() && !self.is_outage() && !matches!(self, Self::Fenced)
+    }
+
+    /// A stable word for metrics, events and headers: an SQLSTATE or a name.
+    #[must_use]
+    pub fn label(&self) -> Cow<'static, str> {
+        match self {
+            Self::Database { label, .. } => label.clone(),
+            Self::Fenced => "fenced".into(),
+            Self::Leftover(_) => "leftover".into(),
+            Self::RowCount { .. } => "row_count".into(),
+            Self::Unreadable(_) => "unreadable_record".into(),
+        }
+    }
+
+    /// A word from a fixed list, for a metric's label.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Database { label, .. } => class(label),
+            Self::Fenced => "fenced",
+            Self::Leftover(_) => "leftover",
+            Self::RowCount { .. } => "row_count",
+            Self::Unreadable(_) => "unreadable_record",
+        }
+    }
+
+    /// Fails unless a statement touched as many rows as it must.
+    pub(crate) const fn expect_rows(
+        what: &'static str,
+        expected: i64,
+        touched: i64,
+    ) -> Result<(), Self> {
+        if expected == touched {
+            Ok(())
+        } else {
+            Err(Self::RowCount {
+                what,
+                expected,
+                touched,
+            })
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let unreachable = |label: &'static str| Self::Database {
+            label: label.into(),
+            place: None,
+            passing: true,
+            outage: true,
+        };
+        match error {
+            sqlx::Error::Database(error) => {
+                let code = error
+                    .code()
+                    .map_or_else(|| "unknown".to_owned(), Cow::into_owned);
+                let error = error.try_downcast_ref::<PgDatabaseError>();
+                let place = error
+                    .and_then(|e| e.constraint().or_else(|| e.table()))
+                    .map(str::to_owned);
+                Self::Database {
+                    passing: may_pass(&code),
+                    outage: is_outage(&code),
+                    label: code.into(),
+                    place,
+                }
+            }
+            sqlx::Error::Io(_) => unreachable("io"),
+            sqlx::Error::Tls(_) => unreachable("tls"),
+            sqlx::Error::Protocol(_) => unreachable("protocol"),
+            sqlx::Error::PoolTimedOut => unreachable("pool_timed_out"),
+            sqlx::Error::PoolClosed => unreachable("pool_closed"),
+            sqlx::Error::WorkerCrashed => unreachable("connection_lost"),
+            sqlx::Error::BeginFailed => unreachable("begin_failed"),
+            // All others are mistakes of this program or its settings: a column that doesn't decode, say.
+            _ => Self::Database {
+                label: "client".into(),
+                place: None,
+                passing: false,
+                outage: false,
+            },
+        }
+    }
+}
+
+/// The database as a whole is away: connection errors, shutdown, start-up, too many connections.
+fn is_outage(sqlstate: &str) -> bool {
+    sqlstate.starts_with("08")
+        || matches!(sqlstate, "57P01" | "57P02" | "57P03" | "53300" | "25006")
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn may_pass(sqlstate: &str) -> bool {
+    let class = sqlstate.get(..2).unwrap_or_default();
+    match class {
+        // Connection lost; serialization and deadlock; out of disk, memory or connections; operator's stop,
+        // time-outs; a lock that was not to be had (55P03); system errors such as a failing disk.
+        "08" | "40" | "53" | "57" | "58" => true,
+        "55" => sqlstate == "55P03",
+        // A standby that is about to become primary, or a pooler that has not noticed.
+        "25" => matches!(sqlstate, "25006" | "25P03"),
+        // A row came or went between reading and writing: the next look decides.
+        "23" => matches!(sqlstate, "23503" | "23505"),
+        _ => false,
+    }
+}
+
+fn class(label: &str) -> &'static str {
+    match label {
+        "40P01" => "deadlock",
+        "40001" => "serialization",
+        "55P03" => "lock_timeout",
+        "57014" => "statement_timeout",
+        "53100" => "disk_full",
+        "53300" => "too_many_connections",
+        "25006" => "read_only",
+        "23503" | "23505" => "race",
+        "42501" => "permission",
+        "pool_timed_out" => "pool_timed_out",
+        "io" | "tls" | "protocol" | "pool_closed" | "connection_lost" | "begin_failed" => {
+            "connection"
+        }
+        other if other.starts_with("08") || other.starts_with("57P") => "connection",
+        other if other.starts_with("42") => "schema",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r7_what_may_pass_is_told_by_sqlstate() {
+        let passing = [
+            "08006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01",
+            "57P03", "58030", "25006", "25P03", "23503", "23505",
+        ];
+        for code in passing {
+            assert!(may_pass(code), "{code}");
+        }
+        let lasting = [
+            "22001", "23502", "23514", "42501", "42703", "42P01", "25001", "55000", "XX000", "",
+            "é",
+        ];
+        for code in lasting {
+            assert!(!may_pass(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_no_fault_of_the_merge() {
+        assert!(Error::from(sqlx::Error::PoolTimedOut).is_outage());
+        assert!(
+            is_outage("57P03") && is_outage("08001") && !is_outage("40P01") && !is_outage("57014")
+        );
+    }
+
+    #[test]
+    fn a_wrong_number_of_rows_is_an_error() {
+        assert!(Error::expect_rows("tombstone", 1, 1).is_ok());
+        let error = Error::expect_rows("tombstone", 1, 0).unwrap_err();
+        assert!(error.is_passing());
+        assert_eq!(error.to_string(), "tombstone: 0 rows touched instead of 1");
+    }
+}

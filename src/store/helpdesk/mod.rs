@@ -1,0 +1,9 @@
+//! The help desk's tables: the users themselves. The worker reads and writes them, and never alters them.
+
+mod facts;
+mod finish;
+mod lock;
+
+pub use facts::{Facts, UserFacts, facts};
+pub use finish::{Finished, finish};
+pub use lock::lock_pair;

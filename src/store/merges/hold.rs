@@ -1,0 +1,131 @@
+//! Taking a merge, and counting the tries that failed.
+
+use sqlx::PgConnection;
+
+use super::{Envelope, Progress, Record};
+use crate::domain::{CcCounts, MergeId, TicketCounts};
+use crate::store::{Error, Result};
+
+/// A merge that this worker holds, until another one takes it over.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// Which one, and the number it is held under.
+    pub record: Record,
+    /// What was moved already (rule R4).
+    pub progress: Progress,
+}
+
+/// Takes an admitted merge: a new one, or one that a crash or a time slice left unfinished. Raises the
+/// fencing number, so that whoever held it before does nothing from now on (rule R5).
+///
+/// # Errors
+/// [`Error::Fenced`] where the merge is finished by now, or the key is another pair's.
+pub async fn hold(
+    connection: &mut PgConnection,
+    id: MergeId,
+    envelope: Envelope<'_>,
+) -> Result<Held> {
+    let request = envelope.request;
+    let row = sqlx::query!(
+        r#"
+        INSERT INTO user_merge.merges AS m
+            (account_id, id, idempotency_key, source_user_id, target_user_id, requested_by, reason, lane,
+             correlation_id, traceparent, state, holds_users, fence)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', true, 1)
+        ON CONFLICT (account_id, idempotency_key) DO UPDATE
+        SET state = 'running', holds_users = true, fence = m.fence + 1, updated_at = now(),
+            -- A replay after a failure gets the whole number of tries again (rule R7).
+            attempts = CASE WHEN m.state = 'failed' THEN 0 ELSE m.attempts END
+        WHERE m.source_user_id = $4 AND m.target_user_id = $5 AND m.state IN ('running', 'failed')
+        RETURNING id, fence, attempts, accepted_at, live, closed, archived, ccs_moved, ccs_deduplicated
+        "#,
+        request.account_id.get(),
+        id,
+        request.idempotency_key.as_str(),
+        request.source_user_id.get(),
+        request.target_user_id.get(),
+        request.requested_by,
+        request.reason,
+        envelope.lane,
+        envelope.correlation_id,
+        envelope.traceparent,
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(Error::Fenced)?;
+    Ok(Held {
+        record: Record {
+            id: row.id,
+            accepted_at: row.accepted_at,
+            fence: row.fence,
+            attempts: row.attempts,
+        },
+        progress: Progress {
+            tickets: TicketCounts {
+                live: row.live,
+                closed: row.closed,
+                archived: row.archived,
+            },
+            ccs: CcCounts {
+                moved: row.ccs_moved,
+                deduplicated: row.ccs_deduplicated,
+            },
+        },
+    })
+}
+
+/// Counts a try that failed, in the database, where no crash forgets it. `None` where the merge is finished
+/// by now, or the key is another pair's: then there is nothing to count.
+pub async fn record_failure(
+    connection: &mut PgConnection,
+    id: MergeId,
+    envelope: Envelope<'_>,
+    error: &str,
+) -> Result<Option<Held>> {
+    let request = envelope.request;
+    let row = sqlx::query!(
+        r#"
+        INSERT INTO user_merge.merges AS m
+            (account_id, id, idempotency_key, source_user_id, target_user_id, requested_by, reason, lane,
+             correlation_id, traceparent, state, attempts, last_error)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', 1, $11)
+        ON CONFLICT (account_id, idempotency_key) DO UPDATE
+        SET state = 'running', attempts = CASE WHEN m.state = 'failed' THEN 1 ELSE m.attempts + 1 END,
+            last_error = $11, updated_at = now()
+        WHERE m.source_user_id = $4 AND m.target_user_id = $5 AND m.state IN ('running', 'failed')
+        RETURNING id, fence, attempts, accepted_at, live, closed, archived, ccs_moved, ccs_deduplicated
+        "#,
+        request.account_id.get(),
+        id,
+        request.idempotency_key.as_str(),
+        request.source_user_id.get(),
+        request.target_user_id.get(),
+        request.requested_by,
+        request.reason,
+        envelope.lane,
+        envelope.correlation_id,
+        envelope.traceparent,
+        error,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Held {
+        record: Record {
+            id: row.id,
+            accepted_at: row.accepted_at,
+            fence: row.fence,
+            attempts: row.attempts,
+        },
+        progress: Progress {
+            tickets: TicketCounts {
+                live: row.live,
+                closed: row.closed,
+                archived: row.archived,
+            },
+            ccs: CcCounts {
+                moved: row.ccs_moved,
+                deduplicated: row.ccs_deduplicated,
+            },
+        },
+    }))
+}

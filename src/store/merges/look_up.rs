@@ -1,0 +1,144 @@
+//! What is on record about a request, before anything is decided.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{Progress, Record, State};
+use crate::domain::{CcCounts, MergeId, MergeRequest, Pair, TicketCounts, UserId};
+use crate::store::{Error, Result};
+
+/// A merge recorded under a key.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Which one, and since when.
+    pub record: Record,
+    /// The pair it is about.
+    pub pair: Pair,
+    /// Where it stands.
+    pub state: State,
+    /// It was admitted and is unfinished: finish it, don't ask again (rule R4).
+    pub holds_users: bool,
+    /// How far it is.
+    pub progress: Progress,
+    /// The event that announced its outcome (rule R1).
+    pub outcome: Option<Value>,
+}
+
+/// The record's answer.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The transaction's time, the only clock of a merge.
+    pub now: DateTime<Utc>,
+    /// What is recorded under this key.
+    pub recorded: Option<Recorded>,
+    /// Another unfinished merge holds one of the two in a role that conflicts (rule A10).
+    pub conflicting: bool,
+}
+
+/// Looks a request up by its key, and its users among the unfinished merges.
+pub async fn look_up(connection: &mut PgConnection, request: &MergeRequest) -> Result<Standing> {
+    let row = sqlx::query!(
+        r#"
+        SELECT
+            now() AS "now!",
+            m.id AS "id?", m.source_user_id AS "source?", m.target_user_id AS "target?", m.state AS "state?",
+            coalesce(m.holds_users, false) AS "holds_users!", coalesce(m.fence, 0) AS "fence!",
+            coalesce(m.attempts, 0) AS "attempts!", m.accepted_at AS "accepted_at?",
+            coalesce(m.live, 0) AS "live!", coalesce(m.closed, 0) AS "closed!",
+            coalesce(m.archived, 0) AS "archived!", coalesce(m.ccs_moved, 0) AS "ccs_moved!",
+            coalesce(m.ccs_deduplicated, 0) AS "ccs_deduplicated!", m.outcome AS "outcome?",
+            EXISTS (
+                SELECT FROM user_merge.merges other
+                WHERE other.account_id = $1 AND other.holds_users AND other.idempotency_key <> $2
+                  AND (other.source_user_id IN ($3, $4) OR other.target_user_id = $3)
+            ) AS "conflicting!"
+        FROM (SELECT) one
+        LEFT JOIN user_merge.merges m ON m.account_id = $1 AND m.idempotency_key = $2
+        "#,
+        request.account_id.get(),
+        request.idempotency_key.as_str(),
+        request.source_user_id.get(),
+        request.target_user_id.get(),
+    )
+    .fetch_one(connection)
+    .await?;
+
+    let recorded = match (row.id, row.source, row.target, row.state, row.accepted_at) {
+        (Some(id), Some(source), Some(target), Some(state), Some(accepted_at)) => Some(Recorded {
+            record: Record {
+                id,
+                accepted_at,
+                fence: row.fence,
+                attempts: row.attempts,
+            },
+            pair: Pair {
+                account: request.account_id,
+                source: user(source)?,
+                target: user(target)?,
+            },
+            state: State::parse(&state)?,
+            holds_users: row.holds_users,
+            progress: Progress {
+                tickets: TicketCounts {
+                    live: row.live,
+                    closed: row.closed,
+                    archived: row.archived,
+                },
+                ccs: CcCounts {
+                    moved: row.ccs_moved,
+                    deduplicated: row.ccs_deduplicated,
+                },
+            },
+            outcome: row.outcome,
+        }),
+        _ => None,
+    };
+    Ok(Standing {
+        now: row.now,
+        recorded,
+        conflicting: row.conflicting,
+    })
+}
+
+fn user(id: i64) -> Result<UserId> {
+    UserId::try_from(id).map_err(|_| Error::Unreadable("user id"))
+}
+
+/// A merge of the same source that was completed earlier, under whatever key.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// The merge.
+    pub id: MergeId,
+    /// Whom it put the source into.
+    pub target: UserId,
+    /// The event that announced it.
+    pub outcome: Value,
+}
+
+/// Finds the completed merge of a source: into this very target if there was one, else the first
+/// (rules A3 and R3).
+pub async fn earlier(connection: &mut PgConnection, pair: Pair) -> Result<Option<Earlier>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT id, target_user_id, outcome AS "outcome!"
+        FROM user_merge.merges
+        WHERE account_id = $1 AND source_user_id = $2 AND state = 'completed'
+        ORDER BY target_user_id <> $3, completed_at, id
+        LIMIT 1
+        "#,
+        pair.account.get(),
+        pair.source.get(),
+        pair.target.get(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Earlier {
+            id: row.id,
+            target: user(row.target_user_id)?,
+            outcome: row.outcome,
+        })
+    })
+    .transpose()
+}

@@ -1,0 +1,20 @@
+//! All SQL. The help desk's tables and the worker's own have rooms of their own; only a chunk of a move
+//! touches both, because its rows, its log entries and the merge's progress are one statement (rule T8).
+//!
+//! Functions take the connection they run on: the caller owns the transaction. Every statement is bounded
+//! by `account_id`, except for those that look after all accounts at once (`outbox`, `tombstones`, `overview`).
+
+pub mod error;
+pub mod helpdesk;
+pub mod merges;
+pub mod migrate;
+pub mod moves;
+pub mod outbox;
+mod pool;
+pub mod tombstones;
+
+pub use error::Error;
+pub use pool::{Options, Transaction, connect, is_reachable};
+
+/// What a statement of this room gives back.
+pub type Result<T> = std::result::Result<T, Error>;

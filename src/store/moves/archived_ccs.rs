@@ -1,0 +1,83 @@
+//! CCs on archived tickets: they stay, unless the setting asks for them (rule T4).
+
+use sqlx::PgConnection;
+
+use super::{Chunk, Moved, check_fence};
+use crate::domain::{CcCounts, TicketCounts};
+use crate::store::Result;
+
+/// Moves up to a chunk of CCs. Each row is decided by itself (rule T5): where one of the two is the
+/// requester, or the target is copied already, the source's row goes; everywhere else the target takes its
+/// place. Made as a delete and an insert that yields to an existing row, because an update would fail where
+/// somebody copies the target at this moment.
+pub async fn move_archived_ccs(connection: &mut PgConnection, chunk: Chunk) -> Result<Moved> {
+    let done = sqlx::query!(
+        r#"
+        WITH held AS MATERIALIZED (
+            SELECT FROM user_merge.merges
+            WHERE account_id = $1 AND id = $4 AND fence = $5 AND state = 'running'
+            FOR UPDATE
+        ), picked AS MATERIALIZED (
+            SELECT ticket_id FROM helpdesk.archived_ticket_ccs
+            WHERE account_id = $1 AND user_id = $2 AND ($5::bigint IS NULL OR EXISTS (SELECT FROM held))
+            ORDER BY ticket_id LIMIT $6
+            FOR UPDATE
+        ), seen AS MATERIALIZED (
+            -- Shared lock: the requester can't change between this look and the commit.
+            SELECT id, requester_id FROM helpdesk.archived_tickets
+            WHERE account_id = $1 AND id = ANY (ARRAY(SELECT ticket_id FROM picked))
+            ORDER BY id
+            FOR SHARE
+        ), taken AS (
+            DELETE FROM helpdesk.archived_ticket_ccs c
+            WHERE c.account_id = $1 AND c.ticket_id = ANY (ARRAY(SELECT ticket_id FROM picked)) AND c.user_id = $2
+            RETURNING c.ticket_id
+        ), given AS (
+            INSERT INTO helpdesk.archived_ticket_ccs (account_id, ticket_id, user_id)
+            SELECT $1, taken.ticket_id, $3
+            FROM taken LEFT JOIN seen ON seen.id = taken.ticket_id
+            WHERE seen.requester_id IS NULL OR seen.requester_id NOT IN ($2, $3)
+            ON CONFLICT DO NOTHING
+            RETURNING ticket_id
+        ), logged AS (
+            INSERT INTO helpdesk.ticket_events
+                (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
+            SELECT $1, taken.ticket_id, 'cc', ($2::bigint)::text,
+                   CASE WHEN given.ticket_id IS NOT NULL THEN ($3::bigint)::text END, 'user_merge', $4, true
+            FROM taken LEFT JOIN given ON given.ticket_id = taken.ticket_id
+        ), progress AS (
+            UPDATE user_merge.merges m
+            SET ccs_moved = m.ccs_moved + (SELECT count(*) FROM given),
+                ccs_deduplicated = m.ccs_deduplicated
+                    + (SELECT count(*) FROM taken) - (SELECT count(*) FROM given),
+                updated_at = now()
+            WHERE m.account_id = $1 AND m.id = $4 AND m.fence = $5 AND EXISTS (SELECT FROM taken)
+        )
+        SELECT
+            $5::bigint IS NULL OR EXISTS (SELECT FROM held) AS "held!",
+            (SELECT count(*) FROM taken) AS "taken!",
+            (SELECT count(*) FROM given) AS "given!"
+        "#,
+        chunk.pair.account.get(),
+        chunk.pair.source.get(),
+        chunk.pair.target.get(),
+        chunk.merge,
+        chunk.fence,
+        chunk.limit,
+    )
+    .fetch_one(connection)
+    .await?;
+
+    let ccs = CcCounts {
+        moved: done.given,
+        deduplicated: done.taken - done.given,
+    };
+    check_fence(
+        done.held,
+        Moved {
+            rows: done.taken,
+            tickets: TicketCounts::default(),
+            ccs,
+        },
+    )
+}

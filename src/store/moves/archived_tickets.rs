@@ -1,0 +1,80 @@
+//! Archived tickets: the same as live ones, except that their CCs stay unless the setting moves them (rule T4).
+
+use sqlx::PgConnection;
+
+use super::{Chunk, Moved, check_fence};
+use crate::domain::{CcCounts, TicketCounts};
+use crate::store::Result;
+
+/// Moves up to a chunk of archived tickets and drops, where archived CCs move, those of the two users on them.
+///
+/// A row counts only while its requester is the source: what an agent moved away meanwhile is left alone
+/// (rule T7). Log entries suppress triggers (rule T3); organization, authors and submitters stay (T6, T10).
+pub async fn move_archived_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result<Moved> {
+    let done = sqlx::query!(
+        r#"
+        WITH held AS MATERIALIZED (
+            SELECT FROM user_merge.merges
+            WHERE account_id = $1 AND id = $4 AND fence = $5 AND state = 'running'
+            FOR UPDATE
+        ), picked AS MATERIALIZED (
+            SELECT id FROM helpdesk.archived_tickets
+            WHERE account_id = $1 AND requester_id = $2 AND ($5::bigint IS NULL OR EXISTS (SELECT FROM held))
+            ORDER BY id LIMIT $6
+            FOR NO KEY UPDATE
+        ), moved AS (
+            UPDATE helpdesk.archived_tickets t
+            SET requester_id = $3, updated_at = now()
+            WHERE t.account_id = $1 AND t.id = ANY (ARRAY(SELECT id FROM picked)) AND t.requester_id = $2
+            RETURNING t.id
+        ), dropped AS (
+            DELETE FROM helpdesk.archived_ticket_ccs c
+            WHERE $7 AND c.account_id = $1 AND c.ticket_id = ANY (ARRAY(SELECT id FROM moved)) AND c.user_id IN ($2, $3)
+            RETURNING c.ticket_id, c.user_id
+        ), logged AS (
+            INSERT INTO helpdesk.ticket_events
+                (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
+            SELECT $1, id, 'requester_id', ($2::bigint)::text, ($3::bigint)::text, 'user_merge', $4, true
+            FROM moved
+            UNION ALL
+            SELECT $1, ticket_id, 'cc', user_id::text, NULL, 'user_merge', $4, true FROM dropped
+        ), progress AS (
+            UPDATE user_merge.merges m
+            SET archived = m.archived + (SELECT count(*) FROM moved),
+                ccs_deduplicated = m.ccs_deduplicated + (SELECT count(*) FROM dropped),
+                updated_at = now()
+            WHERE m.account_id = $1 AND m.id = $4 AND m.fence = $5 AND EXISTS (SELECT FROM moved)
+        )
+        SELECT
+            $5::bigint IS NULL OR EXISTS (SELECT FROM held) AS "held!",
+            (SELECT count(*) FROM moved) AS "archived!",
+            (SELECT count(*) FROM dropped) AS "dropped!"
+        "#,
+        chunk.pair.account.get(),
+        chunk.pair.source.get(),
+        chunk.pair.target.get(),
+        chunk.merge,
+        chunk.fence,
+        chunk.limit,
+        chunk.archived_ccs,
+    )
+    .fetch_one(connection)
+    .await?;
+
+    let tickets = TicketCounts {
+        archived: done.archived,
+        ..TicketCounts::default()
+    };
+    let ccs = CcCounts {
+        moved: 0,
+        deduplicated: done.dropped,
+    };
+    check_fence(
+        done.held,
+        Moved {
+            rows: tickets.total(),
+            tickets,
+            ccs,
+        },
+    )
+}

@@ -1,0 +1,83 @@
+//! Tickets that are not archived, closed ones included.
+
+use sqlx::PgConnection;
+
+use super::{Chunk, Moved, check_fence};
+use crate::domain::{CcCounts, TicketCounts};
+use crate::store::Result;
+
+/// Moves up to a chunk of tickets and drops the two users' CCs on them: the target is the requester now
+/// (rule T5).
+///
+/// A row counts only while its requester is the source: what an agent moved away meanwhile is left alone
+/// (rule T7). Log entries suppress triggers (rule T3); organization, authors and submitters stay (T6, T10).
+pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result<Moved> {
+    let done = sqlx::query!(
+        r#"
+        WITH held AS MATERIALIZED (
+            SELECT FROM user_merge.merges
+            WHERE account_id = $1 AND id = $4 AND fence = $5 AND state = 'running'
+            FOR UPDATE
+        ), picked AS MATERIALIZED (
+            SELECT id FROM helpdesk.tickets
+            WHERE account_id = $1 AND requester_id = $2 AND ($5::bigint IS NULL OR EXISTS (SELECT FROM held))
+            ORDER BY id LIMIT $6
+            FOR NO KEY UPDATE
+        ), moved AS (
+            UPDATE helpdesk.tickets t
+            SET requester_id = $3, updated_at = now()
+            WHERE t.account_id = $1 AND t.id = ANY (ARRAY(SELECT id FROM picked)) AND t.requester_id = $2
+            RETURNING t.id, t.status
+        ), dropped AS (
+            DELETE FROM helpdesk.ticket_ccs c
+            WHERE c.account_id = $1 AND c.ticket_id = ANY (ARRAY(SELECT id FROM moved)) AND c.user_id IN ($2, $3)
+            RETURNING c.ticket_id, c.user_id
+        ), logged AS (
+            INSERT INTO helpdesk.ticket_events
+                (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
+            SELECT $1, id, 'requester_id', ($2::bigint)::text, ($3::bigint)::text, 'user_merge', $4, true
+            FROM moved
+            UNION ALL
+            SELECT $1, ticket_id, 'cc', user_id::text, NULL, 'user_merge', $4, true FROM dropped
+        ), progress AS (
+            UPDATE user_merge.merges m
+            SET live = m.live + (SELECT count(*) FROM moved WHERE status <> 'closed'),
+                closed = m.closed + (SELECT count(*) FROM moved WHERE status = 'closed'),
+                ccs_deduplicated = m.ccs_deduplicated + (SELECT count(*) FROM dropped),
+                updated_at = now()
+            WHERE m.account_id = $1 AND m.id = $4 AND m.fence = $5 AND EXISTS (SELECT FROM moved)
+        )
+        SELECT
+            $5::bigint IS NULL OR EXISTS (SELECT FROM held) AS "held!",
+            (SELECT count(*) FROM moved WHERE status <> 'closed') AS "live!",
+            (SELECT count(*) FROM moved WHERE status = 'closed') AS "closed!",
+            (SELECT count(*) FROM dropped) AS "dropped!"
+        "#,
+        chunk.pair.account.get(),
+        chunk.pair.source.get(),
+        chunk.pair.target.get(),
+        chunk.merge,
+        chunk.fence,
+        chunk.limit,
+    )
+    .fetch_one(connection)
+    .await?;
+
+    let tickets = TicketCounts {
+        live: done.live,
+        closed: done.closed,
+        archived: 0,
+    };
+    let ccs = CcCounts {
+        moved: 0,
+        deduplicated: done.dropped,
+    };
+    check_fence(
+        done.held,
+        Moved {
+            rows: tickets.total(),
+            tickets,
+            ccs,
+        },
+    )
+}

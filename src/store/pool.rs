@@ -1,0 +1,68 @@
+//! Connections to PostgreSQL, with the limits that every one of them carries.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, Postgres};
+
+use super::Result;
+
+/// A transaction. Never drop one from a future that may be cancelled while it begins or runs a statement:
+/// sqlx 0.9.0 may then hand the connection out again with the transaction still open (launchbadge/sqlx#4385).
+/// Every merge therefore runs in a task of its own that is left to finish.
+pub type Transaction = sqlx::Transaction<'static, Postgres>;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The most connections at once.
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// How long a statement waits for a lock. Below PostgreSQL's `deadlock_timeout` (1 s), so that in a
+    /// deadlock with the help desk it is the merge that gives way.
+    pub lock_timeout: Duration,
+    /// How long a statement may run.
+    pub statement_timeout: Duration,
+}
+
+/// Opens a pool; connections are made when they are needed, so this doesn't wait for the database.
+pub fn connect(url: &str, options: &Options) -> Result<PgPool> {
+    let milliseconds = |limit: Duration| limit.as_millis().to_string();
+    let connect: PgConnectOptions = url
+        .parse::<PgConnectOptions>()?
+        .application_name("user-merge")
+        .options([
+            ("lock_timeout", milliseconds(options.lock_timeout)),
+            ("statement_timeout", milliseconds(options.statement_timeout)),
+            (
+                "idle_in_transaction_session_timeout",
+                milliseconds(options.statement_timeout),
+            ),
+            // Short statements of known shape: compiling them costs more than it saves.
+            ("jit", "off".to_owned()),
+        ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.connect_timeout)
+        // A connection in steady use needs no ping before each transaction; one that lay idle may be dead.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > Duration::from_secs(1) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(connect);
+    Ok(pool)
+}
+
+/// Whether the database answers and the worker's tables are there.
+pub async fn is_reachable(pool: &PgPool) -> Result<()> {
+    sqlx::query_scalar!(r#"SELECT 1 AS "one!" FROM user_merge.merges LIMIT 0"#)
+        .fetch_optional(pool)
+        .await?;
+    Ok(())
+}

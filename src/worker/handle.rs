@@ -1,0 +1,82 @@
+//! One message, from its arrival to its settlement.
+
+use std::time::Instant;
+
+use tracing::{Instrument, debug, info_span};
+
+use super::{Worker, dead, settle};
+use crate::broker::{Delivery, Lane};
+use crate::domain::MergeRequest;
+use crate::merge::{Report, Until};
+use crate::message;
+use crate::retry::Tries;
+use crate::store;
+use crate::store::merges::Envelope;
+use crate::telemetry::metric;
+
+pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
+    if delivery.is_stale() {
+        metric::stale_acks();
+        return; // its connection is gone, and it comes again
+    }
+    let _in_flight = metric::in_flight(lane.label());
+    let message_id = delivery.properties.message_id.as_deref();
+    match message::request::decode(&delivery.body, message_id) {
+        Ok(request) => {
+            let span = info_span!(
+                "merge",
+                merge.id = tracing::field::Empty,
+                account.id = request.account_id.get(),
+                source.id = request.source_user_id.get(),
+                target.id = request.target_user_id.get(),
+                lane = lane.label(),
+            );
+            merge(worker, lane, &delivery, &request)
+                .instrument(span)
+                .await;
+        }
+        Err(error) => dead::letter(worker, lane, &delivery, &error).await,
+    }
+}
+
+async fn merge(worker: &Worker, lane: Lane, delivery: &Delivery, request: &MergeRequest) {
+    let envelope = Envelope {
+        request,
+        lane: lane.label(),
+        correlation_id: delivery.properties.correlation_id.as_deref(),
+        traceparent: delivery.properties.traceparent.as_deref(),
+    };
+    let began = Instant::now();
+    loop {
+        match run(worker, envelope).await {
+            Ok(report) => {
+                return settle::report(worker, lane, delivery, report, envelope, began).await;
+            }
+            Err(error) if error.is_outage() => {
+                worker.gate.shut(&worker.stop);
+                worker.gate.wait().await;
+                if worker.stop.is_cancelled() || delivery.is_stale() {
+                    return settle::give_back(delivery).await;
+                }
+            }
+            Err(error) => return settle::failure(worker, lane, delivery, envelope, &error).await,
+        }
+    }
+}
+
+/// A few tries in quick succession: most of what may pass has passed by then (rule R7).
+async fn run(worker: &Worker, envelope: Envelope<'_>) -> store::Result<Report> {
+    let mut tries = Tries::new(worker.settings.retry.immediate, worker.settings.retry.base);
+    loop {
+        let until = Until::new(worker.stop.clone(), worker.settings.merge.slice);
+        let error = match worker.merger.run(envelope, &until).await {
+            Err(error) if error.is_worth_another_try() => error,
+            result => return result,
+        };
+        if !tries.again().await {
+            return Err(error);
+        }
+        debug!(cause = error.class(), "trying again");
+        metric::retries(error.class());
+    }
+}

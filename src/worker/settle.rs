@@ -1,0 +1,207 @@
+//! What is done with a message once its merge has come to an end, a pause or an error. Nothing is
+//! acknowledged before what follows from it is committed or confirmed.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tracing::{Span, debug, error, info, warn};
+
+use super::{Worker, reconnect_pauses};
+use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties, Settled};
+use crate::merge::{Cause, Ending, Given, Report};
+use crate::store::Error;
+use crate::store::merges::Envelope;
+use crate::telemetry::metric;
+
+/// After a run that did not fail.
+pub(super) async fn report(
+    worker: &Worker,
+    lane: Lane,
+    delivery: &Delivery,
+    report: Report,
+    envelope: Envelope<'_>,
+    began: Instant,
+) {
+    Span::current().record("merge.id", tracing::field::display(report.merge));
+    count(lane, &report, began.elapsed());
+    match report.ending {
+        Ending::Completed | Ending::AlreadyMerged | Ending::Rejected(_) | Ending::Repeated => {
+            worker.hand_over.promised(report.promised);
+            acknowledge(delivery).await;
+            if let Ending::Rejected(reason) = report.ending {
+                info!(reason = reason.label(), "rejected");
+            } else {
+                info!(
+                    tickets = report.moved.tickets.total(),
+                    ccs = report.moved.ccs.moved + report.moved.ccs.deduplicated,
+                    seconds = began.elapsed().as_secs_f64(),
+                    "{}",
+                    report.ending.label()
+                );
+            }
+        }
+        Ending::PutOff => conflict(worker, lane, delivery, envelope).await,
+        Ending::SliceOver => {
+            debug!("the time slice is over: going on in a new message");
+            let outgoing = copy(delivery, lane, Destination::Lane(lane));
+            publish_then_acknowledge(worker, delivery, outgoing).await;
+        }
+        Ending::Stopped => give_back(delivery).await,
+    }
+}
+
+/// A10: wait for the other merge, without costing an attempt, but not for ever.
+async fn conflict(worker: &Worker, lane: Lane, delivery: &Delivery, envelope: Envelope<'_>) {
+    let now = Utc::now();
+    let since: DateTime<Utc> = delivery.properties.deferred_since.unwrap_or(now);
+    let waited = (now - since).to_std().unwrap_or_default();
+    if waited >= worker.settings.retry.conflict_patience {
+        return give_up_or_put_off(worker, lane, delivery, envelope, &Cause::Conflict).await;
+    }
+    debug!("put off: another unfinished merge holds one of the two users");
+    metric::put_off("conflicting_merge");
+    let delay = worker.settings.retry.conflict_delay;
+    let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+    outgoing.properties.deferred_since = Some(since);
+    publish_then_acknowledge(worker, delivery, outgoing).await;
+}
+
+/// After a run that failed more often than is tried at once.
+pub(super) async fn failure(
+    worker: &Worker,
+    lane: Lane,
+    delivery: &Delivery,
+    envelope: Envelope<'_>,
+    error: &Error,
+) {
+    if matches!(error, Error::Fenced) {
+        // Whoever took the merge over settles it; this message asks again later, for the outcome.
+        metric::fenced();
+        let delay = worker.settings.retry.delays[0];
+        let outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+        return publish_then_acknowledge(worker, delivery, outgoing).await;
+    }
+    warn!(cause = error.class(), "failed: {error}");
+    give_up_or_put_off(worker, lane, delivery, envelope, &Cause::Error(error)).await;
+}
+
+async fn give_up_or_put_off(
+    worker: &Worker,
+    lane: Lane,
+    delivery: &Delivery,
+    envelope: Envelope<'_>,
+    cause: &Cause<'_>,
+) {
+    match worker.merger.fail(envelope, &delivery.body, cause).await {
+        Ok(Given::Time { delay, attempts }) => {
+            metric::put_off(cause.class());
+            let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+            outgoing.properties.attempts = u32::try_from(attempts).ok();
+            publish_then_acknowledge(worker, delivery, outgoing).await;
+        }
+        Ok(Given::Up { merge, promised }) => {
+            Span::current().record("merge.id", tracing::field::display(merge));
+            error!(
+                cause = cause.class(),
+                "given up: the message is in the dead-letter queue"
+            );
+            metric::dead_letters(cause.class());
+            metric::requests(lane.label(), "failed");
+            worker.hand_over.promised(promised);
+            acknowledge(delivery).await;
+        }
+        Err(error) => {
+            // Not even the failure could be recorded: the database is in trouble, and nothing is counted.
+            warn!(
+                cause = error.class(),
+                "the failure could not be recorded: {error}"
+            );
+            if error.is_outage() {
+                worker.gate.shut(&worker.stop);
+            }
+            let delay = worker.settings.retry.delays[0];
+            let outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+            publish_then_acknowledge(worker, delivery, outgoing).await;
+        }
+    }
+}
+
+/// The same message for another place.
+fn copy(delivery: &Delivery, lane: Lane, destination: Destination) -> Outgoing {
+    let properties = Properties {
+        lane: Some(lane),
+        ..delivery.properties.clone()
+    };
+    Outgoing {
+        destination,
+        body: delivery.body.clone(),
+        properties,
+    }
+}
+
+async fn publish_then_acknowledge(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) {
+    if publish(worker, delivery, outgoing).await {
+        acknowledge(delivery).await;
+    } else {
+        give_back(delivery).await;
+    }
+}
+
+/// Publishes, and goes on trying while the message is ours: giving it back instead would count towards its
+/// delivery limit. Says whether the broker has confirmed.
+pub(super) async fn publish(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) -> bool {
+    let mut pauses = reconnect_pauses();
+    loop {
+        match worker.publisher.publish(outgoing.clone()).await {
+            Ok(()) => return true,
+            Err(error) => {
+                metric::broker_failures("publishing", "put_off");
+                warn!(%error, "can't publish");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pauses.next_pause()) => {}
+            () = worker.stop.cancelled() => return false,
+        }
+        if delivery.is_stale() {
+            return false;
+        }
+    }
+}
+
+pub(super) async fn acknowledge(delivery: &Delivery) {
+    settled("acknowledged", delivery.ack().await);
+}
+
+pub(super) async fn give_back(delivery: &Delivery) {
+    settled("given back", delivery.requeue().await);
+}
+
+/// Too late is no harm: the message comes again, and finds what is recorded (rules R1 and R4).
+fn settled(what: &str, result: Result<Settled, crate::broker::Error>) {
+    match result {
+        Ok(Settled::Done) => {}
+        Ok(Settled::Stale) => metric::stale_acks(),
+        Err(error) => {
+            metric::stale_acks();
+            debug!(%error, "could not be {what}");
+        }
+    }
+}
+
+fn count(lane: Lane, report: &Report, took: Duration) {
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    let (tickets, ccs) = (report.moved.tickets, report.moved.ccs);
+    metric::tickets_moved("live", count(tickets.live));
+    metric::tickets_moved("closed", count(tickets.closed));
+    metric::tickets_moved("archived", count(tickets.archived));
+    metric::ccs("moved", count(ccs.moved));
+    metric::ccs("deduplicated", count(ccs.deduplicated));
+    metric::requests(lane.label(), report.ending.label());
+    if let Ending::Rejected(reason) = report.ending {
+        metric::rejections(reason.label());
+    }
+    if report.ending == Ending::Completed {
+        metric::merge_seconds(lane.label(), took);
+    }
+}
