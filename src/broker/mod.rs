@@ -4,6 +4,11 @@
 //! Whatever goes wrong with a connection, a channel or a consumer ends it: nothing in this room recovers by
 //! itself. The caller drops the [`Session`], waits, and opens the next one; a [`Publisher`] does so on the next
 //! publish. lapin's own recovery stays off, because a recovered consumer can be silent for ever.
+//!
+//! A limit that this room can't remove: lapin 4.12 decodes headers by recursion without a bound, on its own thread,
+//! before we see them. Some hundred nested arrays overflow the usual 2 MiB stack and abort the process; with
+//! `RUST_MIN_STACK=536870912` in the environment (address space, not memory) the deepest that a frame can hold pass.
+//! lapin also logs returned messages with their bodies, as a warning: its target `lapin::returned_messages` must be off.
 
 mod connection;
 mod consumer;
@@ -32,3 +37,23 @@ pub use session::Session;
 pub use settings::Settings;
 pub use subscriber::Subscriber;
 pub use topology::{Lane, Names, UnknownLane};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every future of the room can be spawned; the compiler checks it.
+    #[allow(dead_code)]
+    fn futures_are_send(
+        publisher: &Publisher,
+        outgoing: Outgoing,
+        settings: &Settings,
+        delivery: &Delivery,
+    ) {
+        fn send<T: Send>(_: T) {}
+        send(publisher.publish(outgoing));
+        send(publisher.close());
+        send(Session::open(settings, Lane::Bulk, 1));
+        send(delivery.ack());
+    }
+}

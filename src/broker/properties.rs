@@ -174,3 +174,108 @@ fn is_traceparent(text: &str) -> bool {
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn what_is_written_is_read() {
+        let properties = Properties {
+            message_id: Some("k".repeat(MAX_SHORT_BYTES)),
+            correlation_id: Some("c".into()),
+            content_type: Some("text/plain".into()),
+            traceparent: Some(TRACE.into()),
+            attempts: Some(u32::MAX),
+            deferred_since: Some("2026-11-22T09:00:00.250Z".parse().unwrap()),
+            lane: Some(Lane::Bulk),
+            reason: Some("unreadable".into()),
+            detail: Some("line 1".into()),
+        };
+        assert!(Properties::from_amqp(&properties.to_amqp().unwrap()) == properties);
+        let follows = properties.handed_on();
+        assert_eq!(
+            (follows.correlation_id, follows.traceparent),
+            (Some("c".into()), Some(TRACE.into()))
+        );
+        assert!(follows.message_id.is_none() && follows.attempts.is_none());
+    }
+
+    #[test]
+    fn ours_are_persistent_json() {
+        let amqp = Properties::default().to_amqp().unwrap();
+        assert_eq!(amqp.delivery_mode(), &Some(2));
+        assert_eq!(amqp.content_type().as_ref().unwrap().as_str(), JSON);
+        assert!(amqp.headers().is_none());
+    }
+
+    #[test]
+    fn too_long_is_an_error_and_no_panic() {
+        let long = Some("é".repeat(128));
+        assert!(
+            Properties {
+                message_id: long.clone(),
+                ..Properties::default()
+            }
+            .to_amqp()
+            .is_err()
+        );
+        assert!(
+            Properties {
+                correlation_id: long.clone(),
+                ..Properties::default()
+            }
+            .to_amqp()
+            .is_err()
+        );
+        assert!(
+            Properties {
+                content_type: long,
+                ..Properties::default()
+            }
+            .to_amqp()
+            .is_err()
+        );
+        let detail = Some("é".repeat(501) + "x");
+        let read = Properties::from_amqp(
+            &Properties {
+                detail,
+                ..Properties::default()
+            }
+            .to_amqp()
+            .unwrap(),
+        );
+        assert_eq!(read.detail.unwrap().len(), MAX_DETAIL_BYTES);
+    }
+
+    #[test]
+    fn a_trace_context_of_another_form_is_dropped() {
+        assert!(is_traceparent(TRACE));
+        for bad in [
+            "",
+            "00",
+            &TRACE.to_uppercase(),
+            &TRACE[1..],
+            &format!("{TRACE}-00"),
+            &TRACE.replace('-', "_"),
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_count_of_any_width_is_read() {
+        let count = |value| {
+            let mut headers = FieldTable::default();
+            headers.insert("x-delivery-count".into(), value);
+            delivery_count(&BasicProperties::default().with_headers(headers))
+        };
+        assert_eq!(count(AMQPValue::ShortShortUInt(7)), 7);
+        assert_eq!(count(AMQPValue::LongLongInt(i64::MAX)), u32::MAX);
+        assert_eq!(count(AMQPValue::LongInt(-1)), 0);
+        assert_eq!(count(AMQPValue::Boolean(true)), 0);
+        assert_eq!(delivery_count(&BasicProperties::default()), 0);
+    }
+}

@@ -79,9 +79,12 @@ port_open() { # PORT
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Seconds since START (of $EPOCHREALTIME), with one decimal.
+# Seconds since START (of $EPOCHREALTIME), with one decimal. The separator in
+# these depends on the locale.
 seconds_since() { # START
-    awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'
+    local now=${EPOCHREALTIME/[.,]/} tenths
+    tenths=$(((now - ${1/[.,]/}) / 100000))
+    printf '%d.%d' $((tenths / 10)) $((tenths % 10))
 }
 
 show_log() { # FILE

@@ -1,0 +1,171 @@
+//! A reference help desk in a database of its own, dropped with the value.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use tokio::sync::OnceCell;
+use user_merge::config::Settings;
+use user_merge::domain::MergeRequest;
+use user_merge::merge::{Merger, Report, Until};
+use user_merge::store;
+use user_merge::store::merges::Envelope;
+
+/// Migrated once, copied for each test.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// One test's help desk.
+pub struct Desk {
+    /// To look at it, and to write to it as the help desk would.
+    pub pool: PgPool,
+    /// The settings of the mergers and workers of this test; change them before starting one.
+    pub settings: Settings,
+    name: String,
+}
+
+impl Desk {
+    /// An empty help desk with one account, 1 (password sign-on, one organization per user).
+    pub async fn open() -> Self {
+        let template = TEMPLATE.get_or_init(make_template).await;
+        let name = unique("desk");
+        execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(12)
+            .connect_with(options().database(&name))
+            .await
+            .unwrap();
+        let settings = settings(&options().database(&name));
+        let desk = Self {
+            pool,
+            settings,
+            name,
+        };
+        desk.account(1, &["password"], false).await;
+        desk
+    }
+
+    /// A merger under this test's settings, with connections of its own.
+    pub fn merger(&self) -> Merger {
+        Merger::new(
+            user_merge::app::pool(&self.settings).unwrap(),
+            &self.settings,
+        )
+    }
+
+    /// Runs a request to its end or pause, without a broker.
+    pub async fn run(&self, request: &MergeRequest) -> store::Result<Report> {
+        self.run_with(&self.merger(), request).await
+    }
+
+    /// The same with a given merger.
+    pub async fn run_with(&self, merger: &Merger, request: &MergeRequest) -> store::Result<Report> {
+        let until = Until::new(
+            tokio_util::sync::CancellationToken::new(),
+            self.settings.merge.slice,
+        );
+        merger.run(envelope(request), &until).await
+    }
+
+    /// One number from a query: the test's own look at the tables.
+    pub async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// One text from a query.
+    pub async fn text(&self, sql: &str) -> Option<String> {
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// A statement as the help desk would run it.
+    pub async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&self.pool)
+            .await
+            .unwrap();
+    }
+
+    /// This database's URL, for processes.
+    pub fn url(&self) -> String {
+        options().database(&self.name).to_url_lossy().to_string()
+    }
+}
+
+/// A request as it comes by the interactive lane.
+pub fn envelope(request: &MergeRequest) -> Envelope<'_> {
+    Envelope {
+        request,
+        lane: "interactive",
+        correlation_id: None,
+        traceparent: None,
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // Not on the test's runtime: it may be unwinding.
+        let dropped = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(execute(&sql));
+        });
+        drop(dropped.join());
+    }
+}
+
+async fn make_template() -> String {
+    let name = unique("template");
+    execute(&format!("CREATE DATABASE {name}")).await;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(options().database(&name))
+        .await
+        .unwrap();
+    store::migrate::helpdesk(&pool).await.unwrap();
+    store::migrate::user_merge(&pool).await.unwrap();
+    pool.close().await;
+    name
+}
+
+/// Defaults, this database, and delays short enough for a test to see a message come back.
+fn settings(database: &PgConnectOptions) -> Settings {
+    let set = |key: &str, value: &str| (format!("USER_MERGE__{key}"), value.to_owned());
+    let env = [
+        set("DATABASE__URL", database.to_url_lossy().as_str()),
+        set("DATABASE__MAX_CONNECTIONS", "14"),
+        set("LANES__INTERACTIVE__CONCURRENCY", "6"),
+        set("LANES__BULK__CONCURRENCY", "3"),
+        set("RETRY__DELAYS", "1s,2s"),
+        set("RETRY__CONFLICT_DELAY", "1s"),
+        set("RETRY__BASE", "5ms"),
+        set("TELEMETRY__LISTEN", ""),
+    ];
+    Settings::from_sources(None, env.into_iter()).unwrap()
+}
+
+fn options() -> PgConnectOptions {
+    super::address("USER_MERGE__DATABASE__URL").parse().unwrap()
+}
+
+fn unique(what: &str) -> String {
+    format!(
+        "user_merge_{what}_{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+async fn execute(sql: &str) {
+    let mut connection = PgConnection::connect_with(&options()).await.unwrap();
+    connection.execute(AssertSqlSafe(sql)).await.unwrap();
+    connection.close().await.unwrap();
+}

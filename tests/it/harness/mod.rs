@@ -1,0 +1,31 @@
+//! What every test stands on: a help desk in a database of its own, and queues under names of its own.
+
+mod desk;
+mod queues;
+mod seed;
+mod worker;
+
+pub use desk::Desk;
+pub use queues::{Message, Queues};
+pub use seed::{NewUser, key, request};
+pub use worker::Running;
+
+/// Polls until the question has an answer. Bounded, so that a test that never gets it fails and says so.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    for _ in 0..1_200 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+/// A server's address, as `tests/run` gives it.
+fn address(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: run the tests with tests/run"))
+}

@@ -1,0 +1,6 @@
+//! The integration tests: one binary, one harness, real servers. `tests/run` starts them.
+
+mod harness;
+
+mod end_to_end;
+mod rules_r;
