@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::time::timeout;
 
-use super::properties::delivery_count;
+use super::headers::delivery_count;
 use super::{Error, Properties};
 
 /// What became of a settlement.

@@ -15,6 +15,7 @@ mod consumer;
 mod declare;
 mod delivery;
 mod error;
+mod headers;
 mod link;
 mod outgoing;
 mod properties;

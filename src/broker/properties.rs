@@ -6,6 +6,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use super::Lane;
+use super::headers::{Headers, is_traceparent};
 
 /// The most bytes that AMQP allows in a message id, a correlation id or a content type.
 pub const MAX_SHORT_BYTES: usize = 255;
@@ -124,52 +125,6 @@ impl Properties {
     }
 }
 
-/// How often the broker delivered the message before; a quorum queue counts from the second delivery on.
-pub(super) fn delivery_count(amqp: &BasicProperties) -> u32 {
-    let count = Headers(amqp.headers().as_ref()).number("x-delivery-count");
-    count.map_or(0, |n| u32::try_from(n.max(0)).unwrap_or(u32::MAX))
-}
-
-struct Headers<'a>(Option<&'a FieldTable>);
-
-impl<'a> Headers<'a> {
-    fn get(&self, name: &str) -> Option<&'a AMQPValue> {
-        self.0?.inner().get(name)
-    }
-
-    fn text(&self, name: &str) -> Option<&'a str> {
-        match self.get(name)? {
-            AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
-            AMQPValue::ShortString(text) => Some(text.as_str()),
-            _ => None,
-        }
-    }
-
-    /// Clients write the same number in different widths.
-    fn number(&self, name: &str) -> Option<i64> {
-        match self.get(name)? {
-            AMQPValue::ShortShortInt(n) => Some((*n).into()),
-            AMQPValue::ShortShortUInt(n) => Some((*n).into()),
-            AMQPValue::ShortInt(n) => Some((*n).into()),
-            AMQPValue::ShortUInt(n) => Some((*n).into()),
-            AMQPValue::LongInt(n) => Some((*n).into()),
-            AMQPValue::LongUInt(n) => Some((*n).into()),
-            AMQPValue::LongLongInt(n) => Some(*n),
-            _ => None,
-        }
-    }
-}
-
-/// `version-traceid-parentid-flags`, lower-case hexadecimal.
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str| {
-        part.bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| hex(part))
-}
-
 /// At most so many bytes, whole characters.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
@@ -248,34 +203,5 @@ mod tests {
             .unwrap(),
         );
         assert_eq!(read.detail.unwrap().len(), MAX_DETAIL_BYTES);
-    }
-
-    #[test]
-    fn a_trace_context_of_another_form_is_dropped() {
-        assert!(is_traceparent(TRACE));
-        for bad in [
-            "",
-            "00",
-            &TRACE.to_uppercase(),
-            &TRACE[1..],
-            &format!("{TRACE}-00"),
-            &TRACE.replace('-', "_"),
-        ] {
-            assert!(!is_traceparent(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_count_of_any_width_is_read() {
-        let count = |value| {
-            let mut headers = FieldTable::default();
-            headers.insert("x-delivery-count".into(), value);
-            delivery_count(&BasicProperties::default().with_headers(headers))
-        };
-        assert_eq!(count(AMQPValue::ShortShortUInt(7)), 7);
-        assert_eq!(count(AMQPValue::LongLongInt(i64::MAX)), u32::MAX);
-        assert_eq!(count(AMQPValue::LongInt(-1)), 0);
-        assert_eq!(count(AMQPValue::Boolean(true)), 0);
-        assert_eq!(delivery_count(&BasicProperties::default()), 0);
     }
 }

@@ -12,15 +12,20 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lapin::options::{BasicGetOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Connection as Raw, ConnectionProperties};
-use user_merge::broker::{Connection, Destination, Lane, Names, Outgoing, Properties, Publisher, Settings, declare};
+use user_merge::broker::{
+    Connection, Destination, Lane, Names, Outgoing, Properties, Publisher, Settings, declare,
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn url() -> String {
-    std::env::var("USER_MERGE__BROKER__URL").expect("USER_MERGE__BROKER__URL: deploy/local/servers start DIR")
+    std::env::var("USER_MERGE__BROKER__URL")
+        .expect("USER_MERGE__BROKER__URL: deploy/local/servers start DIR")
 }
 
 /// Queues and exchanges of one test's own, and a plain connection to look behind the room's back.
@@ -33,7 +38,11 @@ impl TestBroker {
     async fn start() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
-        let prefix = format!("it-{}-{started}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let prefix = format!(
+            "it-{}-{started}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let mut settings = Settings::new(url());
         settings.delays = [1, 2].map(Duration::from_secs).to_vec();
         settings.names = Names {
@@ -44,14 +53,20 @@ impl TestBroker {
             deletion: format!("{prefix}.deletion"),
             events: format!("{prefix}.events"),
         };
-        let raw = Raw::connect(&url(), ConnectionProperties::default()).await.unwrap();
+        let raw = Raw::connect(&url(), ConnectionProperties::default())
+            .await
+            .unwrap();
         Self { settings, raw }
     }
 
     async fn declared() -> Self {
         let broker = Self::start().await;
-        let connection = Connection::open(&broker.settings, "declaring").await.unwrap();
-        declare(&connection, &broker.settings.names, &broker.settings.delays).await.unwrap();
+        let connection = Connection::open(&broker.settings, "declaring")
+            .await
+            .unwrap();
+        declare(&connection, &broker.settings.names, &broker.settings.delays)
+            .await
+            .unwrap();
         connection.close().await;
         broker
     }
@@ -72,15 +87,25 @@ impl TestBroker {
             if ready == count {
                 return;
             }
-            assert!(began.elapsed() < LIMIT, "{queue} has {ready} messages, not {count}");
+            assert!(
+                began.elapsed() < LIMIT,
+                "{queue} has {ready} messages, not {count}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     async fn count(&self, queue: &str) -> u32 {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
         let channel = self.raw.create_channel().await.unwrap();
-        channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap().message_count()
+        channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await
+            .unwrap()
+            .message_count()
     }
 
     /// Takes the next message out of a queue.
@@ -98,27 +123,45 @@ impl TestBroker {
 
     async fn delete_queue(&self, queue: &str) {
         let channel = self.raw.create_channel().await.unwrap();
-        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+        channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
     }
 
     async fn end(self) {
         let names = &self.settings.names;
-        let retries: Vec<String> = self.settings.delays.iter().map(|delay| names.retry(*delay)).collect();
+        let retries: Vec<String> = self
+            .settings
+            .delays
+            .iter()
+            .map(|delay| names.retry(*delay))
+            .collect();
         let queues = [&names.requests, &names.bulk, &names.dead, &names.deletion];
         for queue in queues.into_iter().chain(&retries) {
             self.delete_queue(queue).await;
         }
         let channel = self.raw.create_channel().await.unwrap();
         for exchange in retries.iter().chain([&names.events]) {
-            channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+            channel
+                .exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default())
+                .await
+                .unwrap();
         }
         self.raw.close(200, "done".into()).await.unwrap();
     }
 }
 
 fn message(destination: Destination, id: &str) -> Outgoing {
-    let properties = Properties { message_id: Some(id.to_owned()), ..Properties::default() };
-    Outgoing { destination, body: format!("body of {id}").into_bytes(), properties }
+    let properties = Properties {
+        message_id: Some(id.to_owned()),
+        ..Properties::default()
+    };
+    Outgoing {
+        destination,
+        body: format!("body of {id}").into_bytes(),
+        properties,
+    }
 }
 
 /// `deploy/local/servers`, where the broker is ours to command; what it printed.
@@ -126,13 +169,26 @@ async fn servers(arguments: &[&str]) -> Option<String> {
     let program = std::env::var("USER_MERGE_LOCAL__SERVERS").ok()?;
     let directory = std::env::var("USER_MERGE_LOCAL__DIR").ok()?;
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-    let run = move || Command::new(program).arg(&arguments[0]).arg(directory).args(&arguments[1..]).output().unwrap();
+    let run = move || {
+        Command::new(program)
+            .arg(&arguments[0])
+            .arg(directory)
+            .args(&arguments[1..])
+            .output()
+            .unwrap()
+    };
     let output = tokio::task::spawn_blocking(run).await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `rabbitmqctl`; false where the broker isn't ours to command.
 async fn rabbitmqctl(arguments: &[&str]) -> bool {
-    servers(&[&["rabbitmqctl"], arguments].concat()).await.is_some()
+    servers(&[&["rabbitmqctl"], arguments].concat())
+        .await
+        .is_some()
 }

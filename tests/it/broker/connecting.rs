@@ -6,8 +6,13 @@ use super::url;
 
 async fn refused(url: String) {
     let began = Instant::now();
-    let error = Connection::open(&Settings::new(url), "in vain").await.unwrap_err();
-    assert!(matches!(error, Error::Refused(_)) && error.is_lasting(), "{error}");
+    let error = Connection::open(&Settings::new(url), "in vain")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Refused(_)) && error.is_lasting(),
+        "{error}"
+    );
     assert!(!error.to_string().contains("s3cret"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(5));
 }
@@ -21,7 +26,9 @@ async fn a_wrong_password_or_virtual_host_lasts() {
 
 #[tokio::test]
 async fn nobody_listening_passes() {
-    let error = Connection::open(&Settings::new("amqp://u:s3cret@127.0.0.1:1/"), "in vain").await.unwrap_err();
+    let error = Connection::open(&Settings::new("amqp://u:s3cret@127.0.0.1:1/"), "in vain")
+        .await
+        .unwrap_err();
     assert!(!error.is_lasting(), "{error}");
     assert!(!error.to_string().contains("s3cret"), "{error}");
 }
@@ -42,11 +49,17 @@ async fn a_broker_that_never_answers_times_out() {
     settings.connect_timeout = Duration::from_millis(50);
     for _ in 0..50 {
         let error = Connection::open(&settings, "in vain").await.unwrap_err();
-        assert!(matches!(error, Error::TimedOut { .. }) && !error.is_lasting(), "{error}");
+        assert!(
+            matches!(error, Error::TimedOut { .. }) && !error.is_lasting(),
+            "{error}"
+        );
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     // Other tests have connections of their own meanwhile.
-    assert!(io_threads() < 50, "an attempt that was given up leaves its thread behind");
+    assert!(
+        io_threads() < 50,
+        "an attempt that was given up leaves its thread behind"
+    );
 }
 
 #[tokio::test]
@@ -55,6 +68,9 @@ async fn an_unreadable_certificate_file_is_a_matter_of_settings() {
     for file in ["/nowhere/ca.pem", "/proc/self/comm"] {
         settings.ca_file = Some(file.into());
         let error = Connection::open(&settings, "in vain").await.unwrap_err();
-        assert!(error.is_lasting() && error.to_string().contains(file), "{error}");
+        assert!(
+            error.is_lasting() && error.to_string().contains(file),
+            "{error}"
+        );
     }
 }

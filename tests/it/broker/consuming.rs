@@ -11,14 +11,20 @@ use super::{LIMIT, TestBroker, message, rabbitmqctl};
 const LANE: Lane = Lane::Interactive;
 
 async fn next(session: &mut Session) -> Result<Delivery, Error> {
-    tokio::time::timeout(LIMIT, session.next()).await.expect("something in time").expect("not cancelled")
+    tokio::time::timeout(LIMIT, session.next())
+        .await
+        .expect("something in time")
+        .expect("not cancelled")
 }
 
 async fn with_messages(count: u32) -> TestBroker {
     let broker = TestBroker::declared().await;
     let publisher = broker.publisher();
     for n in 0..count {
-        publisher.publish(message(Destination::Lane(LANE), &n.to_string())).await.unwrap();
+        publisher
+            .publish(message(Destination::Lane(LANE), &n.to_string()))
+            .await
+            .unwrap();
     }
     publisher.close().await;
     broker
@@ -34,7 +40,11 @@ async fn requeued_comes_again_and_acknowledged_does_not() {
     let second = next(&mut session).await.unwrap();
     assert_eq!((second.delivery_count, second.redelivered), (1, true));
     assert_eq!(second.ack().await.unwrap(), Settled::Done);
-    assert_eq!(second.ack().await.unwrap(), Settled::Stale, "settled once only");
+    assert_eq!(
+        second.ack().await.unwrap(),
+        Settled::Stale,
+        "settled once only"
+    );
     session.close().await;
     broker.ready(broker.lane(LANE), 0).await;
     broker.end().await;
@@ -60,11 +70,18 @@ async fn a_deleted_queue_is_an_error_and_the_next_session_declares_it() {
     let mut session = Session::open(&broker.settings, LANE, 1).await.unwrap();
     broker.delete_queue(broker.lane(LANE)).await;
     let error = next(&mut session).await.unwrap_err();
-    assert!(matches!(error, Error::Cancelled { .. }) && !error.is_lasting(), "{error}");
+    assert!(
+        matches!(error, Error::Cancelled { .. }) && !error.is_lasting(),
+        "{error}"
+    );
     assert!(!session.is_open());
     assert!(session.next().await.is_none());
     session.close().await;
-    Session::open(&broker.settings, LANE, 1).await.unwrap().close().await;
+    Session::open(&broker.settings, LANE, 1)
+        .await
+        .unwrap()
+        .close()
+        .await;
     broker.end().await;
 }
 
@@ -90,24 +107,41 @@ async fn an_operator_closing_the_connection_ends_the_session_at_once() {
         return broker.end().await;
     }
     rabbitmqctl(&["set_permissions", &user, ".*", ".*", ".*"]).await;
-    broker.settings.url = super::url().replace("guest:guest", &format!("{user}:secret")).into();
+    broker.settings.url = super::url()
+        .replace("guest:guest", &format!("{user}:secret"))
+        .into();
     let mut session = Session::open(&broker.settings, LANE, 2).await.unwrap();
     let publisher = broker.publisher();
     publisher.connect().await.unwrap();
     let working = next(&mut session).await.unwrap();
     rabbitmqctl(&["close_all_user_connections", &user, "maintenance"]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!session.is_open(), "told without anyone waiting for a message");
-    assert_eq!(*publisher.state().borrow(), user_merge::broker::LinkState::Down);
+    assert!(
+        !session.is_open(),
+        "told without anyone waiting for a message"
+    );
+    assert_eq!(
+        *publisher.state().borrow(),
+        user_merge::broker::LinkState::Down
+    );
     let error = next(&mut session).await.unwrap_err();
-    assert!(!error.is_lasting() && error.to_string().contains("maintenance"), "{error}");
+    assert!(
+        !error.is_lasting() && error.to_string().contains("maintenance"),
+        "{error}"
+    );
     assert_eq!(working.ack().await.unwrap(), Settled::Stale);
     session.close().await;
 
-    publisher.publish(message(Destination::Lane(LANE), "3")).await.unwrap();
+    publisher
+        .publish(message(Destination::Lane(LANE), "3"))
+        .await
+        .unwrap();
     let mut session = Session::open(&broker.settings, LANE, 2).await.unwrap();
     for _ in 0..4 {
-        assert_eq!(next(&mut session).await.unwrap().ack().await.unwrap(), Settled::Done);
+        assert_eq!(
+            next(&mut session).await.unwrap().ack().await.unwrap(),
+            Settled::Done
+        );
     }
     session.close().await;
     publisher.close().await;
@@ -129,21 +163,40 @@ async fn hostile_properties_count_as_missing() {
     headers.insert("x-attempts".into(), AMQPValue::LongLongInt(-1));
     headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(i64::MAX));
     headers.insert("x-lane".into(), AMQPValue::LongString("express".into()));
-    headers.insert("x-detail".into(), AMQPValue::LongString("é".repeat(5_000).into()));
-    headers.insert("x-deferred-since".into(), AMQPValue::FieldTable(BTreeMap::new().into()));
+    headers.insert(
+        "x-detail".into(),
+        AMQPValue::LongString("é".repeat(5_000).into()),
+    );
+    headers.insert(
+        "x-deferred-since".into(),
+        AMQPValue::FieldTable(BTreeMap::new().into()),
+    );
     headers.insert("deep".into(), deep);
     for n in 0..2_000 {
         headers.insert(format!("h{n}").into(), AMQPValue::LongLongInt(n));
     }
     let channel = broker.raw.create_channel().await.unwrap();
-    let properties = BasicProperties::default().with_headers(headers).with_message_id("m".repeat(255).into());
+    let properties = BasicProperties::default()
+        .with_headers(headers)
+        .with_message_id("m".repeat(255).into());
     let queue = broker.lane(LANE);
-    let sent = channel.basic_publish("".into(), queue.into(), BasicPublishOptions::default(), b"", properties);
+    let sent = channel.basic_publish(
+        "".into(),
+        queue.into(),
+        BasicPublishOptions::default(),
+        b"",
+        properties,
+    );
     drop(sent.await.unwrap().await.unwrap());
     let mut session = Session::open(&broker.settings, LANE, 1).await.unwrap();
     let delivery = next(&mut session).await.unwrap();
     let read = &delivery.properties;
-    assert!(read.traceparent.is_none() && read.reason.is_none() && read.attempts.is_none() && read.lane.is_none());
+    assert!(
+        read.traceparent.is_none()
+            && read.reason.is_none()
+            && read.attempts.is_none()
+            && read.lane.is_none()
+    );
     assert!(read.deferred_since.is_none() && delivery.body.is_empty());
     assert_eq!(read.detail.as_ref().unwrap().len(), 1_000);
     assert_eq!(read.message_id.as_ref().unwrap().len(), 255);

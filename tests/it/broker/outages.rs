@@ -6,14 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
-use user_merge::broker::{Destination, Lane, LinkState, PublishError, Publisher, Session, Settings};
+use user_merge::broker::{
+    Destination, Lane, LinkState, PublishError, Publisher, Session, Settings,
+};
 
 use super::{LIMIT, TestBroker, message, rabbitmqctl, servers};
 
 const LANE: Lane = Lane::Interactive;
 
 /// The loop that every caller has: open, consume, and from the start after any error.
-async fn consume(settings: Settings, stop: Arc<AtomicBool>, seen: Arc<Mutex<BTreeSet<String>>>) -> u32 {
+async fn consume(
+    settings: Settings,
+    stop: Arc<AtomicBool>,
+    seen: Arc<Mutex<BTreeSet<String>>>,
+) -> u32 {
     let mut sessions = 0;
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut session) = Session::open(&settings, LANE, 20).await else {
@@ -24,7 +30,9 @@ async fn consume(settings: Settings, stop: Arc<AtomicBool>, seen: Arc<Mutex<BTre
         while !stop.load(Ordering::Relaxed) {
             match tokio::time::timeout(Duration::from_millis(500), session.next()).await {
                 Ok(Some(Ok(delivery))) => {
-                    seen.lock().await.insert(delivery.properties.message_id.clone().unwrap());
+                    seen.lock()
+                        .await
+                        .insert(delivery.properties.message_id.clone().unwrap());
                     let _ = delivery.ack().await;
                 }
                 Err(_) if session.is_open() => {}
@@ -36,14 +44,22 @@ async fn consume(settings: Settings, stop: Arc<AtomicBool>, seen: Arc<Mutex<BTre
     sessions
 }
 
-async fn publish(publisher: Publisher, stop: Arc<AtomicBool>, name: u32) -> (BTreeSet<String>, u32) {
+async fn publish(
+    publisher: Publisher,
+    stop: Arc<AtomicBool>,
+    name: u32,
+) -> (BTreeSet<String>, u32) {
     let (mut confirmed, mut failed) = (BTreeSet::new(), 0);
     for n in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         let id = format!("{name}-{n}");
-        if publisher.publish(message(Destination::Lane(LANE), &id)).await.is_ok() {
+        if publisher
+            .publish(message(Destination::Lane(LANE), &id))
+            .await
+            .is_ok()
+        {
             confirmed.insert(id);
         } else {
             failed += 1;
@@ -60,10 +76,15 @@ async fn nothing_confirmed_is_lost_while_the_broker_restarts() {
     broker.settings.connect_timeout = Duration::from_secs(5);
     broker.settings.publish_timeout = Duration::from_secs(5);
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (stop, done) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let consumer = tokio::spawn(consume(broker.settings.clone(), done.clone(), seen.clone()));
     let publisher = broker.publisher();
-    let publishers: Vec<_> = (0..8).map(|n| tokio::spawn(publish(publisher.clone(), stop.clone(), n))).collect();
+    let publishers: Vec<_> = (0..8)
+        .map(|n| tokio::spawn(publish(publisher.clone(), stop.clone(), n)))
+        .collect();
     for command in ["restart", "kill", "restart"] {
         tokio::time::sleep(Duration::from_secs(3)).await;
         if servers(&[command, "rabbitmq"]).await.is_none() {
@@ -88,7 +109,11 @@ async fn nothing_confirmed_is_lost_while_the_broker_restarts() {
     done.store(true, Ordering::Relaxed);
     let sessions = consumer.await.unwrap();
     let seen = seen.lock().await;
-    println!("confirmed {}, failed {failed}, seen {}, sessions {sessions}", confirmed.len(), seen.len());
+    println!(
+        "confirmed {}, failed {failed}, seen {}, sessions {sessions}",
+        confirmed.len(),
+        seen.len()
+    );
     assert_eq!(confirmed.difference(&seen).count(), 0, "confirmed and lost");
     assert!(failed > 0 && sessions >= 4);
     publisher.close().await;
@@ -103,36 +128,63 @@ async fn an_alarm_blocks_publishing_alone_and_passes() {
     broker.settings.url = super::url().replace("?heartbeat=10", "").into();
     let publisher = broker.publisher();
     for n in 0..3 {
-        publisher.publish(message(Destination::Lane(LANE), &n.to_string())).await.unwrap();
+        publisher
+            .publish(message(Destination::Lane(LANE), &n.to_string()))
+            .await
+            .unwrap();
     }
     if !rabbitmqctl(&["set_vm_memory_high_watermark", "0"]).await {
         return;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..4 {
-        let error = publisher.publish(message(Destination::Lane(LANE), "blocked")).await.unwrap_err();
-        assert!(matches!(error, PublishError::Blocked) && !error.is_lasting(), "{error}");
+        let error = publisher
+            .publish(message(Destination::Lane(LANE), "blocked"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, PublishError::Blocked) && !error.is_lasting(),
+            "{error}"
+        );
     }
     assert_eq!(*publisher.state().borrow(), LinkState::Blocked);
     // Taking messages and acknowledging goes on meanwhile.
     let mut session = Session::open(&broker.settings, LANE, 2).await.unwrap();
     for _ in 0..3 {
-        let delivery = tokio::time::timeout(LIMIT, session.next()).await.unwrap().unwrap().unwrap();
-        assert_eq!(delivery.ack().await.unwrap(), user_merge::broker::Settled::Done);
+        let delivery = tokio::time::timeout(LIMIT, session.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            delivery.ack().await.unwrap(),
+            user_merge::broker::Settled::Done
+        );
     }
     rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "512MB"]).await;
     let began = Instant::now();
-    while let Err(error) = publisher.publish(message(Destination::Lane(LANE), "after")).await {
+    while let Err(error) = publisher
+        .publish(message(Destination::Lane(LANE), "after"))
+        .await
+    {
         assert!(began.elapsed() < LIMIT, "{error}");
     }
     assert_eq!(*publisher.state().borrow(), LinkState::Up);
     let mut blocked = 0;
-    while let Ok(Some(Ok(delivery))) = tokio::time::timeout(Duration::from_secs(2), session.next()).await {
+    while let Ok(Some(Ok(delivery))) =
+        tokio::time::timeout(Duration::from_secs(2), session.next()).await
+    {
         blocked += u32::from(delivery.body == b"body of blocked");
         let _ = delivery.ack().await.unwrap();
     }
-    println!("{blocked} of the 4 that failed were stored; publishing again after {:?}", began.elapsed());
-    assert!(blocked <= 1, "only the one that made the broker block was sent at all");
+    println!(
+        "{blocked} of the 4 that failed were stored; publishing again after {:?}",
+        began.elapsed()
+    );
+    assert!(
+        blocked <= 1,
+        "only the one that made the broker block was sent at all"
+    );
     session.close().await;
     publisher.close().await;
     broker.end().await;

@@ -25,7 +25,9 @@ async fn what_is_confirmed_is_stored_and_nothing_else() {
         for (n, result) in results.into_iter().enumerate() {
             match result {
                 Ok(()) => stored += u32::from(n % 3 == 0),
-                Err(PublishError::Unroutable(_)) => assert_eq!(n % 3, 0, "a message that was stored is told lost"),
+                Err(PublishError::Unroutable(_)) => {
+                    assert_eq!(n % 3, 0, "a message that was stored is told lost");
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -45,7 +47,10 @@ async fn an_exchange_that_is_gone_is_declared_anew() {
     publisher.publish(event()).await.unwrap();
     let channel = broker.raw.create_channel().await.unwrap();
     let events = broker.settings.names.events.as_str();
-    channel.exchange_delete(events.into(), ExchangeDeleteOptions::default()).await.unwrap();
+    channel
+        .exchange_delete(events.into(), ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
     let error = publisher.publish(event()).await.unwrap_err();
     assert!(matches!(error, PublishError::Unroutable(_)), "{error}");
     publisher.publish(event()).await.unwrap();
@@ -58,7 +63,14 @@ async fn a_full_queue_refuses() {
     let broker = TestBroker::declared().await;
     let publisher = broker.publisher();
     let queue = broker.lane(Lane::Bulk);
-    let policy = ["set_policy", queue, queue, r#"{"max-length": 2}"#, "--apply-to", "queues"];
+    let policy = [
+        "set_policy",
+        queue,
+        queue,
+        r#"{"max-length": 2}"#,
+        "--apply-to",
+        "queues",
+    ];
     if !rabbitmqctl(&policy).await {
         return broker.end().await;
     }
@@ -72,7 +84,10 @@ async fn a_full_queue_refuses() {
     }
     assert!(refused > 0);
     broker.ready(queue, 20 - refused).await;
-    publisher.publish(message(INTERACTIVE, "other")).await.unwrap();
+    publisher
+        .publish(message(INTERACTIVE, "other"))
+        .await
+        .unwrap();
     broker.take(queue).await;
     broker.take(queue).await;
     while let Err(error) = publisher.publish(message(BULK, "room again")).await {
@@ -106,12 +121,30 @@ async fn given_up_publishes_leave_the_others_alone() {
 async fn what_can_not_be_sent_fails_at_once_and_lasts() {
     let broker = TestBroker::declared().await;
     let publisher = broker.publisher();
-    let long = publisher.publish(message(BULK, &"k".repeat(256))).await.unwrap_err();
+    let long = publisher
+        .publish(message(BULK, &"k".repeat(256)))
+        .await
+        .unwrap_err();
     let delay = std::time::Duration::from_secs(77);
-    let unknown = publisher.publish(message(Destination::Retry { delay, lane: Lane::Bulk }, "k")).await.unwrap_err();
-    let key = publisher.publish(message(Destination::Event("k".repeat(256)), "k")).await.unwrap_err();
+    let unknown = publisher
+        .publish(message(
+            Destination::Retry {
+                delay,
+                lane: Lane::Bulk,
+            },
+            "k",
+        ))
+        .await
+        .unwrap_err();
+    let key = publisher
+        .publish(message(Destination::Event("k".repeat(256)), "k"))
+        .await
+        .unwrap_err();
     for error in [long, unknown, key] {
-        assert!(matches!(error, PublishError::Invalid(_)) && error.is_lasting(), "{error}");
+        assert!(
+            matches!(error, PublishError::Invalid(_)) && error.is_lasting(),
+            "{error}"
+        );
     }
     publisher.close().await;
     let closed = publisher.publish(message(BULK, "late")).await.unwrap_err();
@@ -125,15 +158,28 @@ async fn a_subscriber_hears_what_is_published_after_it_opened() {
     let publisher = broker.publisher();
     assert_eq!(*publisher.state().borrow(), LinkState::Down);
     let event = |key: &str, id: &str| message(Destination::Event(key.into()), id);
-    publisher.publish(event("merge.completed", "before")).await.unwrap();
+    publisher
+        .publish(event("merge.completed", "before"))
+        .await
+        .unwrap();
     assert_eq!(*publisher.state().borrow(), LinkState::Up);
-    let connection = Connection::open(&broker.settings, "listening").await.unwrap();
-    let mut subscriber = Subscriber::open(&connection, &broker.settings.names).await.unwrap();
+    let connection = Connection::open(&broker.settings, "listening")
+        .await
+        .unwrap();
+    let mut subscriber = Subscriber::open(&connection, &broker.settings.names)
+        .await
+        .unwrap();
     for n in 0..250 {
-        publisher.publish(event("merge.rejected", &n.to_string())).await.unwrap();
+        publisher
+            .publish(event("merge.rejected", &n.to_string()))
+            .await
+            .unwrap();
     }
     for n in 0..250 {
-        assert_eq!(subscriber.next().await.unwrap().unwrap(), format!("body of {n}").into_bytes());
+        assert_eq!(
+            subscriber.next().await.unwrap().unwrap(),
+            format!("body of {n}").into_bytes()
+        );
     }
     connection.close().await;
     publisher.close().await;
