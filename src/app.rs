@@ -36,26 +36,17 @@ pub fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
 pub fn broker(settings: &Settings) -> anyhow::Result<broker::Settings> {
     let from = &settings.broker;
     let url: SecretString = from.require_url()?.clone();
-    Ok(broker::Settings {
-        names: names(&from.names),
+    let broker = broker::Settings {
         delays: settings.retry.delays.clone(),
+        delivery_limit: from.delivery_limit,
         heartbeat: from.heartbeat,
         connect_timeout: from.connect_timeout,
         publish_timeout: from.publish_timeout,
         ca_file: from.ca_file.clone(),
-        ..broker::Settings::new(url)
-    })
-}
-
-fn names(from: &crate::config::Names) -> broker::Names {
-    broker::Names {
-        requests: from.requests.clone(),
-        bulk: from.bulk.clone(),
-        retry_prefix: from.retry_prefix.clone(),
-        dead: from.dead.clone(),
-        deletion: from.deletion.clone(),
-        events: from.events.clone(),
-    }
+        ..broker::Settings::new(url, from.names.clone())
+    };
+    broker.check()?;
+    Ok(broker)
 }
 
 /// A worker until `stop`: lanes, relay, sweep, health and metrics.

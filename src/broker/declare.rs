@@ -1,17 +1,11 @@
 //! Declares queues and exchanges, and says clearly what stands in the way.
 
-use std::time::Duration;
-
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
 use super::error::Refusal;
-use super::{Connection, Error, Lane, Names};
-
-/// After so many returns to its queue the broker itself moves a request to the dead-letter queue: the backstop
-/// against a message that kills every worker. Attempts are counted in the database, not here.
-pub const DELIVERY_LIMIT: u32 = 20;
+use super::{Connection, Error, Lane, Settings};
 
 /// For queues whose messages must never be dropped, whatever their consumers do: from `RabbitMQ` 4.0 on a queue
 /// without a limit has one of 20, and what exceeds it is lost where there is no dead-letter exchange.
@@ -21,11 +15,13 @@ const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
 ///
 /// What exists with other arguments, or can't be declared by this user and doesn't exist either, is a lasting
 /// [`Error::Topology`]. A user without the permission to configure gets along with what an operator declared.
-pub async fn declare(
-    connection: &Connection,
-    names: &Names,
-    delays: &[Duration],
-) -> Result<(), Error> {
+pub async fn declare(connection: &Connection, settings: &Settings) -> Result<(), Error> {
+    let Settings {
+        names,
+        delays,
+        delivery_limit,
+        ..
+    } = settings;
     let mut with = Declaration {
         connection,
         channel: connection.channel().await?,
@@ -36,13 +32,13 @@ pub async fn declare(
     for lane in Lane::ALL {
         with.queue(
             names.lane(lane),
-            dead_lettering(arguments(DELIVERY_LIMIT), Some(&names.dead)),
+            dead_lettering(arguments(*delivery_limit), Some(&names.dead)),
         )
         .await?;
     }
     for &delay in delays {
         let name = names.retry(delay);
-        let mut waiting = dead_lettering(arguments(DELIVERY_LIMIT), None);
+        let mut waiting = dead_lettering(arguments(*delivery_limit), None);
         let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         waiting.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
         let ours = with.queue(&name, waiting).await?;
@@ -84,7 +80,7 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-/// A short string of a name that was checked: [`Names::check`] bounds the length.
+/// A short string of a name; the settings' checks bound its length.
 pub(super) fn short(name: &str) -> Result<ShortString, Error> {
     ShortString::try_new(name).map_err(|_| Error::Settings(format!("name over 255 bytes: {name}")))
 }

@@ -28,7 +28,7 @@ pub struct Delivery {
     pub properties: Properties,
     /// Whether the broker handed it to someone before.
     pub redelivered: bool,
-    /// How often it came back to the queue before; at [`DELIVERY_LIMIT`](super::DELIVERY_LIMIT) the broker moves
+    /// How often it came back to the queue before; at [`Settings::delivery_limit`](super::Settings::delivery_limit) the broker moves
     /// it to the dead-letter queue itself.
     pub delivery_count: u32,
     acker: lapin::Acker,

@@ -26,7 +26,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) async fn open(settings: &Settings, purpose: &str) -> Result<Self, Error> {
         let connection = Connection::open(settings, purpose).await?;
-        if let Err(error) = declare(&connection, &settings.names, &settings.delays).await {
+        if let Err(error) = declare(&connection, settings).await {
             connection.close().await;
             return Err(error);
         }

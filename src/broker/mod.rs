@@ -26,9 +26,10 @@ mod subscriber;
 mod tcp;
 mod topology;
 
+pub use crate::config::Names;
 pub use connection::{Connection, LinkState};
 pub use consumer::Consumer;
-pub use declare::{DELIVERY_LIMIT, declare};
+pub use declare::declare;
 pub use delivery::{Delivery, Settled};
 pub use error::{Error, PublishError};
 pub use outgoing::{Destination, Outgoing};
@@ -37,7 +38,7 @@ pub use publisher::Publisher;
 pub use session::Session;
 pub use settings::Settings;
 pub use subscriber::Subscriber;
-pub use topology::{Lane, Names, UnknownLane};
+pub use topology::{Lane, UnknownLane};
 
 #[cfg(test)]
 mod tests {

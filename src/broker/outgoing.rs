@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_retry_carries_its_lane_as_routing_key() {
-        let names = Names::default();
+        let defaults = crate::config::Settings::from_sources(None, std::iter::empty()).unwrap();
+        let names = defaults.broker.names;
         let retry = Destination::Retry {
             delay: Duration::from_secs(5),
             lane: Lane::Bulk,

@@ -34,7 +34,7 @@ impl Session {
         lane: Lane,
         prefetch: u16,
     ) -> Result<Consumer, Error> {
-        declare(connection, &settings.names, &settings.delays).await?;
+        declare(connection, settings).await?;
         Consumer::open(connection, settings.names.lane(lane), prefetch).await
     }
 

@@ -5,79 +5,57 @@ use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use super::{Error, Names};
 
 /// How to reach the broker and how long to wait for it. Every time-out is from the call to its answer.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// `amqp://user:password@host:port/vhost` or `amqps://…`, percent-encoded; without a vhost part `/` is meant.
-    #[serde(deserialize_with = "secret")]
     pub url: SecretString,
     /// Queues and exchanges.
-    #[serde(default)]
     pub names: Names,
     /// The delays for which there is a retry queue, whole seconds. One that is taken out again leaves its queue
     /// and what waits in it; that still returns.
-    #[serde(default = "delays", deserialize_with = "as_people_write_them")]
     pub delays: Vec<Duration>,
+    /// After so many returns to its queue the broker itself moves a request to the dead-letter queue: the backstop
+    /// against a message that kills every worker. Attempts are counted in the database, not here.
+    pub delivery_limit: u32,
     /// How often a sign of life is asked for; a dead peer is found within two of these. Whole seconds. A
     /// `heartbeat` in the URL goes before.
-    #[serde(default = "seconds::<10>", with = "humantime_serde")]
     pub heartbeat: Duration,
     /// For a connection: TCP, TLS and login together.
-    #[serde(default = "seconds::<10>", with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// For one publish, from the call to the confirm, a new connection included.
-    #[serde(default = "seconds::<15>", with = "humantime_serde")]
     pub publish_timeout: Duration,
     /// For every other answer of the broker: declarations, acknowledgements, closing.
-    #[serde(default = "seconds::<10>", with = "humantime_serde")]
     pub reply_timeout: Duration,
     /// How many publishes may await their confirms at once.
-    #[serde(default = "in_flight")]
     pub max_in_flight: u16,
     /// PEM file with the certificates of a private authority, trusted besides the system's own. For `amqps` only.
-    #[serde(default)]
     pub ca_file: Option<PathBuf>,
 }
 
 impl Settings {
-    /// The defaults for this URL.
+    /// These queues at this URL, with the usual limits.
     #[must_use]
-    pub fn new(url: impl Into<SecretString>) -> Self {
+    pub fn new(url: impl Into<SecretString>, names: Names) -> Self {
         Self {
             url: url.into(),
-            names: Names::default(),
-            delays: delays(),
-            heartbeat: seconds::<10>(),
-            connect_timeout: seconds::<10>(),
-            publish_timeout: seconds::<15>(),
-            reply_timeout: seconds::<10>(),
-            max_in_flight: in_flight(),
+            names,
+            delays: Vec::new(),
+            delivery_limit: 20,
+            heartbeat: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            publish_timeout: Duration::from_secs(15),
+            reply_timeout: Duration::from_secs(10),
+            max_in_flight: 256,
             ca_file: None,
         }
     }
 
-    /// Checks everything that can be checked without the broker; the error is lasting and names the setting.
+    /// Checks what the settings' own checks leave open, without the broker: that the URL can be read.
     pub fn check(&self) -> Result<(), Error> {
-        self.names.check().map_err(Error::Settings)?;
-        for delay in &self.delays {
-            if delay.as_secs() == 0 || delay.subsec_nanos() != 0 || delay.as_secs() > 30 * 24 * 3600
-            {
-                return Err(Error::Settings(
-                    "delays: whole seconds up to 30 days".into(),
-                ));
-            }
-        }
-        if self.heartbeat.as_secs() == 0 || self.heartbeat.as_secs() > u64::from(u16::MAX) {
-            return Err(Error::Settings("heartbeat: from 1 to 65535 seconds".into()));
-        }
-        if self.max_in_flight == 0 {
-            return Err(Error::Settings("max_in_flight: at least 1".into()));
-        }
         self.uri().map(drop)
     }
 
@@ -102,48 +80,17 @@ impl Settings {
     }
 }
 
-const fn seconds<const N: u64>() -> Duration {
-    Duration::from_secs(N)
-}
-
-const fn in_flight() -> u16 {
-    256
-}
-
-fn delays() -> Vec<Duration> {
-    [5, 30, 120, 600, 3600].map(Duration::from_secs).to_vec()
-}
-
-fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
-    String::deserialize(from).map(SecretString::from)
-}
-
-fn as_people_write_them<'de, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<Vec<Duration>, D::Error> {
-    let delays = Vec::<humantime_serde::Serde<Duration>>::deserialize(from)?;
-    Ok(delays
-        .into_iter()
-        .map(humantime_serde::Serde::into_inner)
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn why(url: &str) -> String {
-        Settings::new(url).check().unwrap_err().to_string()
+    fn settings(url: &str) -> Settings {
+        let defaults = crate::config::Settings::from_sources(None, std::iter::empty()).unwrap();
+        Settings::new(url, defaults.broker.names)
     }
 
-    #[test]
-    fn the_defaults_need_only_a_url() {
-        let settings: Settings =
-            serde_json::from_str(r#"{"url": "amqp://u:p@h", "delays": ["5s", "2m"]}"#).unwrap();
-        settings.check().unwrap();
-        assert_eq!(settings.delays, [5, 120].map(Duration::from_secs));
-        assert_eq!(settings.names, Names::default());
-        assert!(serde_json::from_str::<Settings>(r#"{"url": "amqp://h", "retries": 3}"#).is_err());
+    fn why(url: &str) -> String {
+        settings(url).check().unwrap_err().to_string()
     }
 
     #[test]
@@ -158,12 +105,12 @@ mod tests {
             let text = why(url);
             assert!(!text.contains("s3cret"), "{text}");
         }
-        assert!(!format!("{:?}", Settings::new("amqp://u:s3cret@h")).contains("s3cret"));
+        assert!(!format!("{:?}", settings("amqp://u:s3cret@h")).contains("s3cret"));
     }
 
     #[test]
     fn the_heartbeat_goes_into_the_url_unless_it_is_there() {
-        let heartbeat = |url: &str| Settings::new(url).uri().unwrap().query.heartbeat;
+        let heartbeat = |url: &str| settings(url).uri().unwrap().query.heartbeat;
         assert_eq!(heartbeat("amqp://h/%2f"), Some(10));
         assert_eq!(heartbeat("amqp://h/%2f?heartbeat=3"), Some(3));
         assert_eq!(

@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode
 
     let events = if wait {
         let connection = Connection::open(&broker, "waiting for an outcome").await?;
-        declare(&connection, &broker.names, &broker.delays).await?;
+        declare(&connection, &broker).await?;
         Some((
             Subscriber::open(&connection, &broker.names).await?,
             connection,

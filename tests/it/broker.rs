@@ -34,8 +34,20 @@ struct TestBroker {
     raw: Raw,
 }
 
+/// The contract's names, where a test makes nothing under them.
+fn names() -> Names {
+    user_merge::config::Settings::from_sources(None, std::iter::empty())
+        .unwrap()
+        .broker
+        .names
+}
+
 impl TestBroker {
     async fn start() -> Self {
+        Self::start_at(&url()).await
+    }
+
+    async fn start_at(url: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
         let prefix = format!(
@@ -43,9 +55,7 @@ impl TestBroker {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        let mut settings = Settings::new(url());
-        settings.delays = [1, 2].map(Duration::from_secs).to_vec();
-        settings.names = Names {
+        let names = Names {
             requests: format!("{prefix}.requests"),
             bulk: format!("{prefix}.bulk"),
             retry_prefix: format!("{prefix}.retry"),
@@ -53,20 +63,24 @@ impl TestBroker {
             deletion: format!("{prefix}.deletion"),
             events: format!("{prefix}.events"),
         };
-        let raw = Raw::connect(&url(), ConnectionProperties::default())
+        let mut settings = Settings::new(url.to_owned(), names);
+        settings.delays = [1, 2].map(Duration::from_secs).to_vec();
+        let raw = Raw::connect(url, ConnectionProperties::default())
             .await
             .unwrap();
         Self { settings, raw }
     }
 
     async fn declared() -> Self {
-        let broker = Self::start().await;
+        Self::declared_at(&url()).await
+    }
+
+    async fn declared_at(url: &str) -> Self {
+        let broker = Self::start_at(url).await;
         let connection = Connection::open(&broker.settings, "declaring")
             .await
             .unwrap();
-        declare(&connection, &broker.settings.names, &broker.settings.delays)
-            .await
-            .unwrap();
+        declare(&connection, &broker.settings).await.unwrap();
         connection.close().await;
         broker
     }

@@ -2,5 +2,6 @@
 
 mod harness;
 
+mod broker;
 mod end_to_end;
 mod rules_r;

@@ -2,11 +2,11 @@ use std::time::{Duration, Instant};
 
 use user_merge::broker::{Connection, Error, Settings};
 
-use super::url;
+use super::{names, url};
 
 async fn refused(url: String) {
     let began = Instant::now();
-    let error = Connection::open(&Settings::new(url), "in vain")
+    let error = Connection::open(&Settings::new(url, names()), "in vain")
         .await
         .unwrap_err();
     assert!(
@@ -26,9 +26,12 @@ async fn a_wrong_password_or_virtual_host_lasts() {
 
 #[tokio::test]
 async fn nobody_listening_passes() {
-    let error = Connection::open(&Settings::new("amqp://u:s3cret@127.0.0.1:1/"), "in vain")
-        .await
-        .unwrap_err();
+    let error = Connection::open(
+        &Settings::new("amqp://u:s3cret@127.0.0.1:1/", names()),
+        "in vain",
+    )
+    .await
+    .unwrap_err();
     assert!(!error.is_lasting(), "{error}");
     assert!(!error.to_string().contains("s3cret"), "{error}");
 }
@@ -45,7 +48,10 @@ fn io_threads() -> usize {
 #[tokio::test]
 async fn a_broker_that_never_answers_times_out() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut settings = Settings::new(format!("amqp://{}/%2f", silent.local_addr().unwrap()));
+    let mut settings = Settings::new(
+        format!("amqp://{}/%2f", silent.local_addr().unwrap()),
+        names(),
+    );
     settings.connect_timeout = Duration::from_millis(50);
     for _ in 0..50 {
         let error = Connection::open(&settings, "in vain").await.unwrap_err();
@@ -64,7 +70,7 @@ async fn a_broker_that_never_answers_times_out() {
 
 #[tokio::test]
 async fn an_unreadable_certificate_file_is_a_matter_of_settings() {
-    let mut settings = Settings::new(url());
+    let mut settings = Settings::new(url(), names());
     for file in ["/nowhere/ca.pem", "/proc/self/comm"] {
         settings.ca_file = Some(file.into());
         let error = Connection::open(&settings, "in vain").await.unwrap_err();

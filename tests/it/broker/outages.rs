@@ -1,4 +1,4 @@
-//! These stop or block the whole broker: `cargo test -- --ignored --test-threads=1 outages`.
+//! These stop or block a whole broker, one of their own each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use user_merge::broker::{
     Destination, Lane, LinkState, PublishError, Publisher, Session, Settings,
 };
 
-use super::{LIMIT, TestBroker, message, rabbitmqctl, servers};
+use super::{LIMIT, TestBroker, message};
+use crate::harness::OwnServers;
 
 const LANE: Lane = Lane::Interactive;
 
@@ -70,9 +71,9 @@ async fn publish(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "stops the broker: run alone"]
 async fn nothing_confirmed_is_lost_while_the_broker_restarts() {
-    let mut broker = TestBroker::declared().await;
+    let servers = OwnServers::start();
+    let mut broker = TestBroker::declared_at(&servers.address("USER_MERGE__BROKER__URL")).await;
     broker.settings.connect_timeout = Duration::from_secs(5);
     broker.settings.publish_timeout = Duration::from_secs(5);
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
@@ -87,11 +88,9 @@ async fn nothing_confirmed_is_lost_while_the_broker_restarts() {
         .collect();
     for command in ["restart", "kill", "restart"] {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        if servers(&[command, "rabbitmq"]).await.is_none() {
-            return;
-        }
+        servers.run(command, &["rabbitmq"]);
         if command == "kill" {
-            servers(&["up", "rabbitmq"]).await;
+            servers.run("up", &["rabbitmq"]);
         }
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -120,12 +119,13 @@ async fn nothing_confirmed_is_lost_while_the_broker_restarts() {
 }
 
 #[tokio::test]
-#[ignore = "blocks the broker: run alone"]
 async fn an_alarm_blocks_publishing_alone_and_passes() {
-    let mut broker = TestBroker::declared().await;
+    let servers = OwnServers::start();
+    let url = servers.address("USER_MERGE__BROKER__URL");
+    let mut broker = TestBroker::declared_at(&url).await;
     broker.settings.publish_timeout = Duration::from_secs(2);
     broker.settings.heartbeat = Duration::from_secs(2);
-    broker.settings.url = super::url().replace("?heartbeat=10", "").into();
+    broker.settings.url = url.replace("?heartbeat=10", "").into();
     let publisher = broker.publisher();
     for n in 0..3 {
         publisher
@@ -133,9 +133,7 @@ async fn an_alarm_blocks_publishing_alone_and_passes() {
             .await
             .unwrap();
     }
-    if !rabbitmqctl(&["set_vm_memory_high_watermark", "0"]).await {
-        return;
-    }
+    servers.run("rabbitmqctl", &["set_vm_memory_high_watermark", "0"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..4 {
         let error = publisher
@@ -161,7 +159,10 @@ async fn an_alarm_blocks_publishing_alone_and_passes() {
             user_merge::broker::Settled::Done
         );
     }
-    rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "512MB"]).await;
+    servers.run(
+        "rabbitmqctl",
+        &["set_vm_memory_high_watermark", "absolute", "512MB"],
+    );
     let began = Instant::now();
     while let Err(error) = publisher
         .publish(message(Destination::Lane(LANE), "after"))

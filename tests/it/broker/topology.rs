@@ -9,10 +9,10 @@ use super::{LIMIT, TestBroker, message, rabbitmqctl};
 #[tokio::test]
 async fn declaring_again_changes_nothing() {
     let broker = TestBroker::declared().await;
-    let (names, delays) = (&broker.settings.names, &broker.settings.delays);
+    let settings = &broker.settings;
     let one = Connection::open(&broker.settings, "one").await.unwrap();
     let two = Connection::open(&broker.settings, "two").await.unwrap();
-    let (first, second) = tokio::join!(declare(&one, names, delays), declare(&two, names, delays));
+    let (first, second) = tokio::join!(declare(&one, settings), declare(&two, settings));
     first.unwrap();
     second.unwrap();
     one.close().await;
@@ -145,41 +145,13 @@ async fn a_message_that_always_comes_back_ends_as_a_dead_letter_with_its_bytes()
         deliveries += 1;
         let _ = delivery.requeue().await.unwrap();
     }
-    assert_eq!(deliveries, user_merge::broker::DELIVERY_LIMIT + 1);
+    assert_eq!(deliveries, broker.settings.delivery_limit + 1);
     let dead = broker.take(&broker.settings.names.dead).await;
     assert_eq!(dead.data, b"body of poison");
     assert_eq!(
         dead.properties.correlation_id().as_ref().unwrap().as_str(),
         "c-1"
     );
-    session.close().await;
-    publisher.close().await;
-    broker.end().await;
-}
-
-/// At-least-once dead-lettering holds the message back until its lane exists again, and looks every few minutes.
-#[tokio::test]
-#[ignore = "takes over three minutes"]
-async fn a_put_off_request_outlives_its_lane() {
-    let broker = TestBroker::declared().await;
-    let publisher = broker.publisher();
-    let (delay, lane) = (Duration::from_secs(1), Lane::Bulk);
-    publisher
-        .publish(message(Destination::Retry { delay, lane }, "kept"))
-        .await
-        .unwrap();
-    broker.delete_queue(broker.lane(lane)).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let mut session = Session::open(&broker.settings, lane, 5).await.unwrap();
-    let began = Instant::now();
-    let back = tokio::time::timeout(LIMIT * 10, session.next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    println!("came back {:?} after its lane did", began.elapsed());
-    assert_eq!(back.body, b"body of kept");
-    let _ = back.ack().await.unwrap();
     session.close().await;
     publisher.close().await;
     broker.end().await;

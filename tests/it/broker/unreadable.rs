@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use user_merge::broker::{DELIVERY_LIMIT, Destination, Error, Lane, Session};
+use user_merge::broker::{Destination, Error, Lane, Session};
 
 use super::{TestBroker, message, url};
 
@@ -147,7 +147,10 @@ async fn properties_that_are_not_utf8_block_nothing_for_long() {
             }
         }
         session.close().await;
-        assert!(failures <= 2 * (DELIVERY_LIMIT + 1), "no end to it");
+        assert!(
+            failures <= 2 * (broker.settings.delivery_limit + 1),
+            "no end to it"
+        );
     }
     assert_eq!(read, ["0", "1", "2"]);
     broker.ready(&broker.settings.names.dead, 2).await;

@@ -3,11 +3,13 @@
 mod desk;
 mod queues;
 mod seed;
+mod servers;
 mod worker;
 
 pub use desk::Desk;
 pub use queues::{Message, Queues};
 pub use seed::{NewUser, key, request};
+pub use servers::OwnServers;
 pub use worker::Running;
 
 /// Polls until the question has an answer. Bounded, so that a test that never gets it fails and says so.

@@ -69,7 +69,7 @@ impl Queues {
         let declaring = user_merge::broker::Connection::open(&broker, "test")
             .await
             .unwrap();
-        user_merge::broker::declare(&declaring, &broker.names, &broker.delays)
+        user_merge::broker::declare(&declaring, &broker)
             .await
             .unwrap();
         declaring.close().await;
