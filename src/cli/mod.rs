@@ -76,10 +76,7 @@ pub fn main() -> ExitCode {
         settings,
         json: cli.json,
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&error.into(), cli.json),
     };
@@ -90,6 +87,13 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => output::failed(&error, cli.json),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    // No stack size: `main` has asked for one that holds the deepest headers, which are dropped on these threads.
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,5 @@
-//! Messages that can't be read (rule R6).
+//! Messages that go to the dead-letter queue by the worker's own hand: those that can't be read (rule R6), and
+//! those whose failure can't even be recorded.
 
 use tracing::warn;
 
@@ -7,29 +8,49 @@ use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties};
 use crate::message::DecodeError;
 use crate::telemetry::metric;
 
-/// Moves a message to the dead-letter queue: the same bytes, and the reason.
-pub(super) async fn letter(worker: &Worker, lane: Lane, delivery: &Delivery, error: &DecodeError) {
-    let outgoing = Outgoing {
-        destination: Destination::Dead,
-        body: delivery.body.clone(),
-        properties: Properties {
-            lane: Some(lane),
-            attempts: Some(delivery.properties.attempts.unwrap_or(0) + 1),
-            reason: Some(error.reason.label().to_owned()),
-            detail: Some(error.to_string()),
-            deferred_since: None,
-            ..delivery.properties.clone()
-        },
-    };
+/// A message that can't be read (rule R6).
+pub(super) async fn unreadable(
+    worker: &Worker,
+    lane: Lane,
+    delivery: &Delivery,
+    error: &DecodeError,
+) {
+    let reason = error.reason.label();
     // The reason names a field and never quotes it.
     warn!(
         lane = lane.label(),
-        reason = error.reason.label(),
-        "a message can't be read: {error}"
+        reason, "a message can't be read: {error}"
     );
+    metric::requests(lane.label(), "unreadable");
+    let attempts = delivery.properties.attempts.unwrap_or(0) + 1;
+    letter(worker, lane, delivery, reason, error.to_string(), attempts).await;
+}
+
+/// Moves a message to the dead-letter queue: the same bytes, and the reason.
+pub(super) async fn letter(
+    worker: &Worker,
+    lane: Lane,
+    delivery: &Delivery,
+    reason: &'static str,
+    detail: String,
+    attempts: u32,
+) {
+    let properties = Properties {
+        lane: Some(lane),
+        attempts: Some(attempts),
+        reason: Some(reason.to_owned()),
+        detail: Some(detail),
+        deferred_since: None,
+        ..delivery.properties.clone()
+    };
+    let body = delivery.body.clone();
+    let outgoing = Outgoing {
+        destination: Destination::Dead,
+        body,
+        properties,
+    };
     if settle::publish(worker, delivery, outgoing).await {
-        metric::dead_letters(error.reason.label());
-        metric::requests(lane.label(), "unreadable");
+        metric::dead_letters(reason);
         settle::acknowledge(delivery).await;
     } else {
         settle::give_back(delivery).await;

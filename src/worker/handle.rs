@@ -8,7 +8,7 @@ use super::{Worker, dead, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::MergeRequest;
 use crate::merge::{Report, Until};
-use crate::message;
+use crate::message::{self, DecodeError};
 use crate::retry::Tries;
 use crate::store;
 use crate::store::merges::Envelope;
@@ -20,8 +20,7 @@ pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
         return; // its connection is gone, and it comes again
     }
     let _in_flight = metric::in_flight(lane.label());
-    let message_id = delivery.properties.message_id.as_deref();
-    match message::request::decode(&delivery.body, message_id) {
+    match read(&delivery) {
         Ok(request) => {
             let span = info_span!(
                 "merge",
@@ -35,8 +34,21 @@ pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
                 .instrument(span)
                 .await;
         }
-        Err(error) => dead::letter(worker, lane, &delivery, &error).await,
+        Err(error) => dead::unreadable(worker, lane, &delivery, &error).await,
     }
+}
+
+/// The request, if body and properties can be read and stored.
+fn read(delivery: &Delivery) -> Result<MergeRequest, DecodeError> {
+    let properties = &delivery.properties;
+    if properties
+        .correlation_id
+        .as_deref()
+        .is_some_and(|id| id.contains('\0'))
+    {
+        return Err(DecodeError::forbidden_character("correlation_id"));
+    }
+    message::request::decode(&delivery.body, properties.message_id.as_deref())
 }
 
 async fn merge(worker: &Worker, lane: Lane, delivery: &Delivery, request: &MergeRequest) {

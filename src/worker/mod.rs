@@ -60,6 +60,12 @@ pub async fn run(
 ) -> Result<(), broker::Error> {
     let publisher = Publisher::new(broker.clone(), "outcomes");
     let (hand_over, handed_over) = relay::channel();
+    // An idle publisher whose connection died would find out only with the next message.
+    let asked = publisher.clone();
+    health.probe("publishing", move || {
+        let publisher = asked.clone();
+        async move { publisher.connect().await.is_ok() }
+    });
     let worker = Arc::new(Worker {
         merger: Merger::new(pool.clone(), &settings),
         gate: Gate::new(pool.clone()),

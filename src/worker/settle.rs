@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tracing::{Span, debug, error, info, warn};
 
-use super::{Worker, reconnect_pauses};
+use super::{Worker, dead, reconnect_pauses};
 use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties, Settled};
 use crate::merge::{Cause, Ending, Given, Report};
 use crate::store::Error;
@@ -111,19 +111,39 @@ async fn give_up_or_put_off(
             acknowledge(delivery).await;
         }
         Err(error) => {
-            // Not even the failure could be recorded: the database is in trouble, and nothing is counted.
             warn!(
                 cause = error.class(),
                 "the failure could not be recorded: {error}"
             );
-            if error.is_outage() {
-                worker.gate.shut(&worker.stop);
-            }
-            let delay = worker.settings.retry.delays[0];
-            let outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
-            publish_then_acknowledge(worker, delivery, outgoing).await;
+            unrecorded(worker, lane, delivery, &error).await;
         }
     }
+}
+
+/// Not even the failure could be recorded: the database is in trouble. While it is away nothing is counted;
+/// otherwise the message counts for itself, so that this too comes to an end (rule R7).
+async fn unrecorded(worker: &Worker, lane: Lane, delivery: &Delivery, error: &Error) {
+    let mut attempts = delivery.properties.attempts.unwrap_or(0);
+    if error.is_outage() {
+        worker.gate.shut(&worker.stop);
+    } else {
+        attempts += 1;
+    }
+    if attempts >= worker.settings.retry.max_attempts {
+        return dead::letter(
+            worker,
+            lane,
+            delivery,
+            error.class(),
+            error.to_string(),
+            attempts,
+        )
+        .await;
+    }
+    let delay = worker.settings.retry.delays[0];
+    let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+    outgoing.properties.attempts = Some(attempts);
+    publish_then_acknowledge(worker, delivery, outgoing).await;
 }
 
 /// The same message for another place.
