@@ -9,7 +9,7 @@ use super::{Context, output};
 use crate::app;
 use crate::store::migrate;
 
-/// Make or update the worker's tables (schema user_merge)
+/// Make or update the worker's tables (schema `user_merge`)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,8 +26,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut settings = context.settings.clone();
     // An index on a large table takes its time.
-    settings.database.statement_timeout = Duration::from_secs(24 * 3600);
-    settings.database.lock_timeout = Duration::from_secs(60);
+    settings.database.statement_timeout = Duration::from_hours(24);
+    settings.database.lock_timeout = Duration::from_mins(1);
     let pool = app::pool(&settings)?;
     let mut schemas = Vec::new();
     if args.with_helpdesk {

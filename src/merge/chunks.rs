@@ -12,6 +12,7 @@ use crate::store::moves::{
 };
 use crate::store::{Result, Transaction};
 use crate::telemetry::metric;
+use tracing::debug;
 
 /// What is moved, in this order: a ticket's own requester is settled before its CCs (rule T5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +147,13 @@ impl Merger {
     }
 }
 
+/// How long the chunk held its locks: from its start to its commit, or, within a transaction, to its end.
 fn measure(took: Duration, moved: Moved) {
+    debug!(
+        rows = moved.rows,
+        seconds = took.as_secs_f64(),
+        "moved a chunk"
+    );
     metric::chunk_seconds(took);
     metric::chunk_rows(u32::try_from(moved.rows).unwrap_or(u32::MAX));
 }

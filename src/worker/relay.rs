@@ -63,7 +63,7 @@ pub(super) async fn run(
                 for message in left_behind(&worker).await {
                     under_way.push(publish(&worker, message));
                 }
-                if last_prune.elapsed() > Duration::from_secs(60) {
+                if last_prune.elapsed() > Duration::from_mins(1) {
                     last_prune = Instant::now();
                     tidy(&worker).await;
                 }

@@ -7,8 +7,8 @@ mod servers;
 mod worker;
 
 pub use desk::Desk;
-pub use queues::{Message, Queues};
-pub use seed::{NewUser, key, request};
+pub use queues::Queues;
+pub use seed::request;
 pub use servers::OwnServers;
 pub use worker::Running;
 
