@@ -64,7 +64,7 @@ impl Worker {
         let chunks = std::thread::spawn(move || {
             lines
                 .map_while(std::result::Result::ok)
-                .filter_map(chunk)
+                .filter_map(|line| chunk(&line))
                 .collect()
         });
 
