@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,7 +19,7 @@ use crate::worker;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A pool for the help desk's database. Connects when it is first used.
-pub fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
+pub fn pool(settings: &Settings) -> anyhow::Result<store::Pool> {
     let database = &settings.database;
     let options = store::Options {
         max_connections: database.max_connections,
@@ -112,7 +111,7 @@ async fn within_grace(
 }
 
 /// Waits for a database that is down, and fails at once where waiting can't help.
-async fn wait_for_database(pool: &PgPool, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn wait_for_database(pool: &store::Pool, stop: &CancellationToken) -> anyhow::Result<()> {
     let mut pauses = Pauses::new(Duration::from_millis(200), Duration::from_secs(5));
     while !stop.is_cancelled() {
         match store::is_reachable(pool).await {

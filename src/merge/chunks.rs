@@ -10,7 +10,7 @@ use crate::store::merges::{Envelope, Held, Record};
 use crate::store::moves::{
     Chunk, Moved, move_archived_ccs, move_archived_tickets, move_ccs, move_tickets,
 };
-use crate::store::{Result, Transaction};
+use crate::store::{Connection, Result, Transaction};
 use crate::telemetry::metric;
 use tracing::debug;
 
@@ -31,7 +31,7 @@ impl Relation {
         Self::ArchivedCcs,
     ];
 
-    async fn move_chunk(self, connection: &mut sqlx::PgConnection, chunk: Chunk) -> Result<Moved> {
+    async fn move_chunk(self, connection: &mut Connection, chunk: Chunk) -> Result<Moved> {
         match self {
             Self::Tickets => move_tickets(connection, chunk).await,
             Self::ArchivedTickets => move_archived_tickets(connection, chunk).await,

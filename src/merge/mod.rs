@@ -15,7 +15,6 @@ mod size;
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 pub use fail::{Cause, Given};
@@ -29,7 +28,7 @@ use size::ChunkSize;
 
 /// Merges users, one request at a time; shared by all that do so in this process.
 pub struct Merger {
-    pool: PgPool,
+    pool: store::Pool,
     rules: config::Merge,
     retry: config::Retry,
     lease: Duration,
@@ -68,7 +67,7 @@ impl Until {
 impl Merger {
     /// `lease`: how long a promised message belongs to whoever committed it, before the relay takes it up.
     #[must_use]
-    pub fn new(pool: PgPool, settings: &config::Settings) -> Self {
+    pub fn new(pool: store::Pool, settings: &config::Settings) -> Self {
         Self {
             pool,
             rules: settings.merge.clone(),

@@ -14,7 +14,7 @@ mod pool;
 pub mod tombstones;
 
 pub use error::Error;
-pub use pool::{Options, Transaction, connect, is_reachable};
+pub use pool::{Connection, Options, Pool, Transaction, connect, is_reachable};
 
 /// What a statement of this room gives back.
 pub type Result<T> = std::result::Result<T, Error>;

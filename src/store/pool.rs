@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Postgres};
 
 use super::Result;
+
+/// Connections, shared by all who ask for one. The rooms that hand it on don't know who makes it.
+pub type Pool = sqlx::PgPool;
+
+/// One connection, inside a transaction or on its own.
+pub type Connection = sqlx::PgConnection;
 
 /// A transaction. Never drop one from a future that may be cancelled while it begins or runs a statement:
 /// sqlx 0.9.0 may then hand the connection out again with the transaction still open (launchbadge/sqlx#4385).
@@ -27,7 +33,7 @@ pub struct Options {
 }
 
 /// Opens a pool; connections are made when they are needed, so this doesn't wait for the database.
-pub fn connect(url: &str, options: &Options) -> Result<PgPool> {
+pub fn connect(url: &str, options: &Options) -> Result<Pool> {
     let milliseconds = |limit: Duration| limit.as_millis().to_string();
     let connect: PgConnectOptions = url
         .parse::<PgConnectOptions>()?
@@ -60,7 +66,7 @@ pub fn connect(url: &str, options: &Options) -> Result<PgPool> {
 }
 
 /// Whether the database answers and the worker's tables are there.
-pub async fn is_reachable(pool: &PgPool) -> Result<()> {
+pub async fn is_reachable(pool: &Pool) -> Result<()> {
     sqlx::query_scalar!(r#"SELECT 1 AS "one!" FROM user_merge.merges LIMIT 0"#)
         .fetch_optional(pool)
         .await?;

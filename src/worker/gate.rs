@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -12,12 +11,12 @@ use crate::store;
 
 /// Open while the database answers, as far as anyone has noticed.
 pub(super) struct Gate {
-    pool: PgPool,
+    pool: store::Pool,
     is_open: watch::Sender<bool>,
 }
 
 impl Gate {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: store::Pool) -> Self {
         Self {
             pool,
             is_open: watch::Sender::new(true),

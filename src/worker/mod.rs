@@ -12,13 +12,13 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{self, Lane, Publisher};
 use crate::config::Settings;
 use crate::merge::Merger;
+use crate::store;
 use crate::telemetry::{Condition, Health};
 use gate::Gate;
 use relay::HandOver;
@@ -28,7 +28,7 @@ pub struct Worker {
     settings: Settings,
     broker: broker::Settings,
     merger: Merger,
-    pool: PgPool,
+    pool: store::Pool,
     publisher: Publisher,
     hand_over: HandOver,
     gate: Gate,
@@ -54,7 +54,7 @@ pub fn conditions() -> Vec<Condition> {
 pub async fn run(
     settings: Settings,
     broker: broker::Settings,
-    pool: PgPool,
+    pool: store::Pool,
     health: Health,
     stop: CancellationToken,
 ) -> Result<(), broker::Error> {
