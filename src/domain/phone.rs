@@ -9,26 +9,29 @@
 pub fn comparable(number: &str) -> String {
     // "00" is how many people dial what E.164 writes as "+".
     let number = number.trim();
-    let international = match number.strip_prefix("00") {
+    let spelled = match number.strip_prefix("00") {
         Some(rest) => format!("+{rest}"),
         None => number.to_owned(),
     };
-    if let Ok(parsed) = phonenumber::parse(None, &international) {
-        let e164 = parsed.format().mode(phonenumber::Mode::E164).to_string();
-        return match parsed.extension() {
-            Some(extension) => format!("{e164};ext={extension}"),
-            None => e164,
-        };
-    }
-    let digits: String = number
+    let bare: String = spelled
         .chars()
         .filter(|c| c.is_alphanumeric() || *c == '+')
         .collect();
-    if digits.is_empty() {
-        number.to_owned()
-    } else {
-        digits
+    // The parser stumbles over separators in unusual places ("+4930.123"): it gets a second chance without.
+    match e164(&spelled).or_else(|| e164(&bare)) {
+        Some(e164) => e164,
+        None if bare.is_empty() => spelled,
+        None => bare,
     }
+}
+
+fn e164(number: &str) -> Option<String> {
+    let number = phonenumber::parse(None, number).ok()?;
+    let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
+    Some(match number.extension() {
+        Some(extension) => format!("{e164};ext={extension}"),
+        None => e164,
+    })
 }
 
 #[cfg(test)]
@@ -43,6 +46,8 @@ mod tests {
             " 0033 1 23-45-67-89 ",
             "+33 (0)1 23 45 67 89",
             "tel:+33-1-23-45-67-89",
+            "0033123.456.789",
+            "+331-23-45-67-89",
         ];
         for number in same {
             assert_eq!(comparable(number), "+33123456789", "{number}");
@@ -55,6 +60,10 @@ mod tests {
         assert_ne!(
             comparable("+33123456789 ext. 12"),
             comparable("+33123456789")
+        );
+        assert_eq!(
+            comparable("+33123456789;ext=12"),
+            comparable("0033 1 23 45 67 89 x12")
         );
         assert_ne!(comparable("0123456789"), comparable("+33123456789"));
     }

@@ -32,10 +32,6 @@ impl IdentityKind {
             Self::Google => "google",
         }
     }
-
-    const fn is_social(self) -> bool {
-        matches!(self, Self::X | Self::Facebook | Self::Google)
-    }
 }
 
 /// One identity of a user.
@@ -120,15 +116,14 @@ pub fn combine(source: &Profile, target: &Profile, rules: ProfileRules) -> Profi
 
 /// P1, P3, P4, P15.
 fn identities(source: &Profile, target: &Profile, rules: ProfileRules, change: &mut ProfileChange) {
-    let has = |kind| {
-        target
-            .identities
-            .iter()
-            .any(|identity| identity.kind == kind)
-    };
     let mut numbers: BTreeSet<String> = numbers(target);
+    // Kinds of which the target has an identity, and so a first one: the source's don't go before it.
+    let mut settled: BTreeSet<IdentityKind> = target.identities.iter().map(|i| i.kind).collect();
+    // The primary one goes first: of two equal numbers it is the one that counts.
+    let (primary, others): (Vec<&Identity>, Vec<_>) =
+        source.identities.iter().partition(|i| i.is_primary);
 
-    for identity in &source.identities {
+    for identity in primary.into_iter().chain(others) {
         let counts = &mut change.counts;
         let is_primary = match identity.kind {
             // P3: the target's primary address stays as it is, even if there is none.
@@ -146,16 +141,15 @@ fn identities(source: &Profile, target: &Profile, rules: ProfileRules, change: &
                     continue; // the target has this number: nothing is added, nothing is lost
                 }
                 counts.phones_added += 1;
-                identity.is_primary && !has(IdentityKind::Phone)
+                identity.is_primary && settled.insert(identity.kind)
             }
-            social if rules.carry_social_identities => {
+            social @ (IdentityKind::X | IdentityKind::Facebook | IdentityKind::Google) => {
+                if !rules.carry_social_identities {
+                    *counts.dropped.entry(social.label().to_owned()).or_default() += 1;
+                    continue;
+                }
                 counts.social_identities_added += 1;
-                identity.is_primary && !has(social)
-            }
-            lost => {
-                debug_assert!(lost.is_social(), "everything else has its arm");
-                *counts.dropped.entry(lost.label().to_owned()).or_default() += 1;
-                continue;
+                identity.is_primary && settled.insert(social)
             }
         };
         change.identities.push(IdentityMove {
@@ -213,3 +207,8 @@ fn organizations(
     change.counts.organizations_added =
         i64::try_from(change.organizations.len()).unwrap_or(i64::MAX);
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
