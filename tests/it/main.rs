@@ -4,4 +4,5 @@ mod harness;
 
 mod broker;
 mod end_to_end;
+mod rules_p;
 mod rules_r;

@@ -124,7 +124,9 @@ pub async fn facts(connection: &mut PgConnection, pair: Pair, cap: i64) -> Resul
                                 ('locale', (coalesce(u.locale, '') <> '')::int),
                                 ('time_zone', (coalesce(u.time_zone, '') <> '')::int),
                                 ('external_id', (coalesce(btrim(u.external_id), '') <> '')::int),
-                                ('user_fields', (SELECT count(*)::int FROM jsonb_object_keys(u.user_fields)))
+                                ('user_fields', (
+                                    SELECT count(*)::int FROM jsonb_object_keys(
+                                        CASE jsonb_typeof(u.user_fields) WHEN 'object' THEN u.user_fields END)))
                             ) AS private (kind, count)
                             WHERE count > 0
                         ) AS dropped,
