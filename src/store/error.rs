@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// A statement that did not do its work. Never quotes a row: PostgreSQL's messages can.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// PostgreSQL said no, or could not be asked.
-    #[error("the database answered {label}{}", .place.as_deref().map(|p| format!(" ({p})")).unwrap_or_default())]
+    #[error("{}{}", said(label), .place.as_deref().map(|p| format!(" ({p})")).unwrap_or_default())]
     Database {
         /// The SQLSTATE, or a word for what kept it from answering.
         label: Cow<'static, str>,
@@ -56,6 +56,16 @@ impl Error {
     #[must_use]
     pub const fn is_outage(&self) -> bool {
         matches!(self, Self::Database { outage: true, .. })
+    }
+
+    /// Whether the server knows neither this user and password nor this database. A worker that is at work waits
+    /// even then, for somebody may be changing a password; one that starts says so and ends.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database { label, .. } => label.starts_with("28") || label == "3D000",
+            _ => false,
+        }
     }
 
     /// Whether the same worker should try again at once: it may pass, the database is there, and the merge
@@ -124,9 +134,11 @@ impl From<sqlx::Error> for Error {
                 let place = error
                     .and_then(|e| e.constraint().or_else(|| e.table()))
                     .map(str::to_owned);
+                let outage =
+                    is_outage(&code) || error.is_some_and(|e| ends_all(e.severity(), &code));
                 Self::Database {
-                    passing: may_pass(&code),
-                    outage: is_outage(&code),
+                    passing: outage || may_pass(&code),
+                    outage,
                     label: code.into(),
                     place,
                 }
@@ -153,6 +165,24 @@ impl From<sqlx::Error> for Error {
 fn is_outage(sqlstate: &str) -> bool {
     sqlstate.starts_with("08")
         || matches!(sqlstate, "57P01" | "57P02" | "57P03" | "53300" | "25006")
+}
+
+/// Whether the server ended the session, or never began it: a password that is being changed, a database that
+/// takes no connections (55000), an operator's `pg_terminate_backend`. Not this statement's doing, except where
+/// its transaction sat idle for too long.
+fn ends_all(severity: PgSeverity, sqlstate: &str) -> bool {
+    matches!(severity, PgSeverity::Fatal | PgSeverity::Panic) && sqlstate != "25P03"
+}
+
+/// The label as a sentence.
+fn said(label: &str) -> String {
+    if label.len() == 5 && !label.bytes().any(|b| b.is_ascii_lowercase()) {
+        format!("the database answered {label}")
+    } else if label == "client" {
+        "the answer of the database can't be understood".to_owned()
+    } else {
+        format!("the database can't be reached ({label})")
+    }
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -219,6 +249,28 @@ mod tests {
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_outage());
         assert!(
             is_outage("57P03") && is_outage("08001") && !is_outage("40P01") && !is_outage("57014")
+        );
+    }
+
+    #[test]
+    fn r7_an_end_of_the_session_is_no_fault_of_the_merge() {
+        // 55000: the database takes no connections; 28P01: its password was changed.
+        for code in ["55000", "28P01", "3D000", "57P01"] {
+            assert!(ends_all(PgSeverity::Fatal, code), "{code}");
+            assert!(!ends_all(PgSeverity::Error, code), "{code}");
+        }
+        assert!(
+            !ends_all(PgSeverity::Fatal, "25P03"),
+            "a merge that sits idle in its transaction must not be tried for ever"
+        );
+    }
+
+    #[test]
+    fn a_label_is_said_as_a_sentence() {
+        assert_eq!(said("55P03"), "the database answered 55P03");
+        assert_eq!(
+            said("pool_timed_out"),
+            "the database can't be reached (pool_timed_out)"
         );
     }
 
