@@ -7,6 +7,7 @@
 mod fields;
 mod filter;
 mod line;
+mod panics;
 mod render;
 mod seen;
 
@@ -60,7 +61,7 @@ pub enum LogError {
     Taken(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Sets logging up for the whole process. The variable `RUST_LOG` goes over the filter.
+/// Sets logging up for the whole process, panics included. The variable `RUST_LOG` goes over the filter.
 ///
 /// Records of the `log` crate are not taken in: they would pass the caps on libraries' own lines.
 pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
@@ -77,9 +78,11 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
         source,
     })?;
     let lines = line::Lines::new(format, std::io::stderr);
-    Ok(tracing::subscriber::set_global_default(
+    tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(wanted).with(lines),
-    )?)
+    )?;
+    panics::log();
+    Ok(())
 }
 
 /// The same lines to another place: for tests.

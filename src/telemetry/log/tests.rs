@@ -143,3 +143,21 @@ fn every_field_has_one_entry() {
     names.dedup();
     assert_eq!(names.len(), FIELDS.len());
 }
+
+#[test]
+fn a_panic_is_a_line_that_quotes_no_value() {
+    let hook = std::panic::take_hook();
+    panics::log();
+    let lines = written(Format::Text, "info", || {
+        let address = "ann@example.org".to_owned();
+        let _ = std::panic::catch_unwind(|| panic!("can't parse {address}"));
+        let _ = std::panic::catch_unwind(|| panic!("a fixed text"));
+    });
+    std::panic::set_hook(hook);
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(lines.contains("telemetry/log/tests.rs:"), "{lines}");
+    assert!(
+        lines.contains("a fixed text") && !lines.contains("ann@"),
+        "{lines}"
+    );
+}
