@@ -1,7 +1,7 @@
 //! The first transaction: what is on record, what the rules say, and, for a small merge, all the rest.
 
-use super::{Ending, Merger, Report, announce};
-use crate::domain::{Application, MergeId, Reason, Rejection, Verdict, admit};
+use super::{Ending, Merger, Report, announce, name};
+use crate::domain::{Application, Reason, Rejection, Verdict, admit};
 use crate::store::helpdesk::{UserFacts, facts, lock_pair};
 use crate::store::merges::{
     Earlier, Envelope, Held, Progress, Record, Recorded, Standing, State, earlier, hold, look_up,
@@ -33,6 +33,8 @@ impl Merger {
         let pair = request.pair();
         lock_pair(tx, pair).await?;
         let standing = look_up(tx, request).await?;
+        let record = record_of(&standing, envelope);
+        name(record.id);
 
         // What is on record decides first; a merge that was admitted is not asked again (rule R4).
         if let Some(recorded) = &standing.recorded {
@@ -58,7 +60,6 @@ impl Merger {
             }
         }
 
-        let record = record_of(&standing);
         let limit = i64::from(self.rules.ticket_limit);
         let facts = facts(tx, pair, limit.max(self.size.rows()) + 1).await?;
         let earlier = match &facts.source {
@@ -133,6 +134,7 @@ impl Merger {
         let reason = Reason::IdempotencyKeyReused;
         // No row can hold this refusal: the key is taken. An id made from the request is the same whenever
         // it is delivered again, so that consumers can tell a repeat.
+        name(announce::id_of(envelope.request));
         let record = Record {
             id: announce::id_of(envelope.request),
             accepted_at: standing.now,
@@ -225,10 +227,10 @@ impl Merger {
 }
 
 /// The row that a first try left behind, or a new one.
-fn record_of(standing: &Standing) -> Record {
+fn record_of(standing: &Standing, envelope: Envelope<'_>) -> Record {
     standing.recorded.as_ref().map_or_else(
         || Record {
-            id: MergeId::now_v7(),
+            id: envelope.new_id,
             accepted_at: standing.now,
             fence: 0,
             attempts: 0,

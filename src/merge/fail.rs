@@ -1,6 +1,7 @@
 //! When a try failed: count it, put the message off, or give it up (rule R7).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -19,6 +20,18 @@ pub enum Cause<'a> {
     Error(&'a Error),
     /// It has waited for a conflicting merge for as long as the setting allows (rule A10).
     Conflict,
+    /// The program itself failed: a mistake in it that this merge brings out.
+    Panic,
+}
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Conflict => f.write_str("a conflicting merge has not ended in time"),
+            Self::Panic => f.write_str("the merge made this program panic"),
+        }
+    }
 }
 
 /// What becomes of the message.
@@ -45,6 +58,7 @@ impl Cause<'_> {
         match self {
             Self::Error(error) => error.label(),
             Self::Conflict => "conflicting_merge".into(),
+            Self::Panic => "panic".into(),
         }
     }
 
@@ -54,6 +68,7 @@ impl Cause<'_> {
         match self {
             Self::Error(error) => error.class(),
             Self::Conflict => "conflicting_merge",
+            Self::Panic => "panic",
         }
     }
 
@@ -61,6 +76,8 @@ impl Cause<'_> {
         match self {
             Self::Error(error) => error.is_passing(),
             Self::Conflict => false,
+            // Perhaps another version of this program knows better.
+            Self::Panic => true,
         }
     }
 
@@ -91,7 +108,7 @@ impl Merger {
     ) -> Result<Given> {
         let label = cause.label();
         let mut tx = self.pool.begin().await?;
-        let held = record_failure(&mut tx, MergeId::now_v7(), envelope, &label).await?;
+        let held = record_failure(&mut tx, envelope, &label).await?;
         let Some(held) = held else {
             // Finished by somebody else meanwhile, or the key is another pair's: the next look will tell.
             tx.commit().await?;
@@ -100,6 +117,7 @@ impl Merger {
                 attempts: 0,
             });
         };
+        super::name(held.record.id);
         let tries_left =
             held.record.attempts < i32::try_from(self.retry.max_attempts).unwrap_or(i32::MAX);
         if cause.may_pass() && tries_left {

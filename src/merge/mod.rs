@@ -21,6 +21,7 @@ pub use fail::{Cause, Given};
 pub use report::{Ending, Report};
 
 use crate::config;
+use crate::domain::MergeId;
 use crate::store;
 use crate::store::merges::Envelope;
 use admit::Admission;
@@ -62,6 +63,11 @@ impl Until {
             None
         }
     }
+}
+
+/// Puts the merge on every log line from now on.
+fn name(merge: MergeId) {
+    tracing::Span::current().record("merge.id", tracing::field::display(merge));
 }
 
 impl Merger {

@@ -33,8 +33,11 @@ impl Gate {
             let (pool, is_open, stop) = (self.pool.clone(), self.is_open.clone(), stop.clone());
             tokio::spawn(async move {
                 let mut pauses = Pauses::new(Duration::from_millis(200), Duration::from_secs(5));
-                while !stop.is_cancelled() {
-                    tokio::time::sleep(pauses.next_pause()).await;
+                loop {
+                    tokio::select! {
+                        () = tokio::time::sleep(pauses.next_pause()) => {}
+                        () = stop.cancelled() => break,
+                    }
                     if store::is_reachable(&pool).await.is_ok() {
                         tracing::info!("the database answers again");
                         break;

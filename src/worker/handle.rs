@@ -1,40 +1,54 @@
 //! One message, from its arrival to its settlement.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use tracing::{Instrument, debug, info_span};
 
 use super::{Worker, dead, settle};
 use crate::broker::{Delivery, Lane};
-use crate::domain::MergeRequest;
-use crate::merge::{Report, Until};
+use crate::domain::{MergeId, MergeRequest};
+use crate::merge::{Cause, Report, Until};
 use crate::message::{self, DecodeError};
 use crate::retry::Tries;
 use crate::store;
 use crate::store::merges::Envelope;
 use crate::telemetry::metric;
 
+/// Never panics: a mistake that one message brings out costs that message some tries, and nobody else anything.
 pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
+    // Nothing of ours is left half written by a panic: what is shared are channels and atomics.
+    let settling = AssertUnwindSafe(settle_one(worker, lane, &delivery)).catch_unwind();
+    if settling.await.is_err() {
+        // Even its failure could not be settled. The queue's delivery limit bounds how often this is tried.
+        settle::give_back(&delivery).await;
+    }
+}
+
+async fn settle_one(worker: &Worker, lane: Lane, delivery: &Delivery) {
     if delivery.is_stale() {
         metric::stale_acks();
         return; // its connection is gone, and it comes again
     }
     let _in_flight = metric::in_flight(lane.label());
-    match read(&delivery) {
+    match read(delivery) {
         Ok(request) => {
+            // Until it is known whether the request is on record, with the id that a new merge gets.
+            let new_id = MergeId::now_v7();
             let span = info_span!(
                 "merge",
-                merge.id = tracing::field::Empty,
+                merge.id = %new_id,
                 account.id = request.account_id.get(),
                 source.id = request.source_user_id.get(),
                 target.id = request.target_user_id.get(),
                 lane = lane.label(),
             );
-            merge(worker, lane, &delivery, &request)
+            merge(worker, lane, delivery, &request, new_id)
                 .instrument(span)
                 .await;
         }
-        Err(error) => dead::unreadable(worker, lane, &delivery, &error).await,
+        Err(error) => dead::unreadable(worker, lane, delivery, &error).await,
     }
 }
 
@@ -51,27 +65,44 @@ fn read(delivery: &Delivery) -> Result<MergeRequest, DecodeError> {
     message::request::decode(&delivery.body, properties.message_id.as_deref())
 }
 
-async fn merge(worker: &Worker, lane: Lane, delivery: &Delivery, request: &MergeRequest) {
+async fn merge(
+    worker: &Worker,
+    lane: Lane,
+    delivery: &Delivery,
+    request: &MergeRequest,
+    new_id: MergeId,
+) {
     let envelope = Envelope {
         request,
+        new_id,
         lane: lane.label(),
         correlation_id: delivery.properties.correlation_id.as_deref(),
         traceparent: delivery.properties.traceparent.as_deref(),
     };
     let began = Instant::now();
     loop {
-        match run(worker, envelope).await {
+        let running = AssertUnwindSafe(run(worker, envelope)).catch_unwind();
+        let Ok(result) = running.await else {
+            return settle::failure(worker, lane, delivery, envelope, &Cause::Panic).await;
+        };
+        match result {
             Ok(report) => {
                 return settle::report(worker, lane, delivery, report, envelope, began).await;
             }
             Err(error) if error.is_outage() => {
                 worker.gate.shut(&worker.stop);
-                worker.gate.wait().await;
+                tokio::select! {
+                    () = worker.gate.wait() => {}
+                    () = worker.stop.cancelled() => {}
+                }
                 if worker.stop.is_cancelled() || delivery.is_stale() {
                     return settle::give_back(delivery).await;
                 }
             }
-            Err(error) => return settle::failure(worker, lane, delivery, envelope, &error).await,
+            Err(error) => {
+                let cause = Cause::Error(&error);
+                return settle::failure(worker, lane, delivery, envelope, &cause).await;
+            }
         }
     }
 }

@@ -9,11 +9,13 @@ mod relay;
 mod settle;
 mod sweep;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{FutureExt as _, TryFutureExt as _};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::broker::{self, Lane, Publisher};
 use crate::config::Settings;
@@ -45,19 +47,35 @@ pub fn conditions() -> Vec<Condition> {
         .collect()
 }
 
+/// Why a worker ended without being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A lane can't be consumed, and waiting can't help: a refused login, a queue with other arguments.
+    #[error("can't consume the {lane} lane")]
+    Lane {
+        /// Which one.
+        lane: Lane,
+        /// Why not.
+        source: broker::Error,
+    },
+    /// A mistake in this program. Another start may do better than half a worker.
+    #[error("the loop `{0}` panicked")]
+    Panic(&'static str),
+}
+
 /// Runs the lanes, the relay and the sweep until `stop`, then lets what is under way come to its next safe
 /// point: chunks are committed, messages given back or settled, promised messages published.
 ///
 /// # Errors
-/// What keeps the worker from ever consuming, found when it starts: refused logins, queues that exist with
-/// other arguments. Later failures are repaired, not returned.
+/// What keeps the worker from ever consuming, found when it starts, and a loop that panicked; the rest of the
+/// worker is then stopped as by `stop`. Later failures of the broker are repaired, not returned.
 pub async fn run(
     settings: Settings,
     broker: broker::Settings,
     pool: store::Pool,
     health: Health,
     stop: CancellationToken,
-) -> Result<(), broker::Error> {
+) -> Result<(), Error> {
     let publisher = Publisher::new(broker.clone(), "outcomes");
     let (hand_over, handed_over) = relay::channel();
     // An idle publisher whose connection died would find out only with the next message.
@@ -78,30 +96,48 @@ pub async fn run(
         stop,
     });
 
-    // The relay outlives the lanes: it publishes what their last merges promise.
+    // The relay outlives the others: it publishes what their last merges promise.
     let relay_stop = CancellationToken::new();
-    let relay = tokio::spawn(relay::run(worker.clone(), handed_over, relay_stop.clone()));
-    let sweep = tokio::spawn(sweep::run(worker.clone()));
-
-    let lanes = TaskTracker::new();
-    let mut running = Vec::new();
+    let relay = relay::run(worker.clone(), handed_over, relay_stop.clone());
+    let relay = watched(&worker, "relay", relay.map(Ok));
+    let mut loops = vec![watched(
+        &worker,
+        "sweep",
+        sweep::run(worker.clone()).map(Ok),
+    )];
     for lane in Lane::ALL {
-        running.push(lanes.spawn(lane::run(worker.clone(), lane)));
+        let running = lane::run(worker.clone(), lane);
+        let running = running.map_err(move |source| Error::Lane { lane, source });
+        loops.push(watched(&worker, lane.label(), running));
     }
-    lanes.close();
+
     let mut result = Ok(());
-    for lane in running {
-        if let Ok(Err(error)) = lane.await {
-            // One lane that can't start stops the other one too: half a worker looks like a whole one.
-            worker.stop.cancel();
-            result = Err(error);
-        }
+    for ended in loops {
+        // In any order: the first that fails stops all the others.
+        result = result.and(ended.await.unwrap_or(Err(Error::Panic("runtime"))));
     }
-    drop(sweep.await);
     relay_stop.cancel();
-    drop(relay.await);
+    result = result.and(relay.await.unwrap_or(Err(Error::Panic("runtime"))));
     worker.publisher.close().await;
     result
+}
+
+/// Runs a loop in a task of its own. If it fails, or panics, all others are stopped: half a worker looks like a
+/// whole one from outside.
+fn watched(
+    worker: &Arc<Worker>,
+    name: &'static str,
+    running: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> JoinHandle<Result<(), Error>> {
+    let stop = worker.stop.clone();
+    tokio::spawn(async move {
+        let caught = AssertUnwindSafe(running).catch_unwind().await;
+        let result = caught.unwrap_or(Err(Error::Panic(name)));
+        if result.is_err() {
+            stop.cancel();
+        }
+        result
+    })
 }
 
 /// Pauses between attempts to get a connection back.

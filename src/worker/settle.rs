@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tracing::{Span, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{Worker, dead, reconnect_pauses};
 use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties, Settled};
@@ -22,7 +22,6 @@ pub(super) async fn report(
     envelope: Envelope<'_>,
     began: Instant,
 ) {
-    Span::current().record("merge.id", tracing::field::display(report.merge));
     count(lane, &report, began.elapsed());
     match report.ending {
         Ending::Completed | Ending::AlreadyMerged | Ending::Rejected(_) | Ending::Repeated => {
@@ -72,17 +71,16 @@ pub(super) async fn failure(
     lane: Lane,
     delivery: &Delivery,
     envelope: Envelope<'_>,
-    error: &Error,
+    cause: &Cause<'_>,
 ) {
-    if matches!(error, Error::Fenced) {
+    if matches!(cause, Cause::Error(Error::Fenced)) {
         // Whoever took the merge over settles it; this message asks again later, for the outcome.
         metric::fenced();
         let delay = worker.settings.retry.delays[0];
         let outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
         return publish_then_acknowledge(worker, delivery, outgoing).await;
     }
-    warn!(cause = error.class(), "failed: {error}");
-    give_up_or_put_off(worker, lane, delivery, envelope, &Cause::Error(error)).await;
+    give_up_or_put_off(worker, lane, delivery, envelope, cause).await;
 }
 
 async fn give_up_or_put_off(
@@ -94,16 +92,22 @@ async fn give_up_or_put_off(
 ) {
     match worker.merger.fail(envelope, &delivery.body, cause).await {
         Ok(Given::Time { delay, attempts }) => {
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            warn!(
+                cause = cause.class(),
+                attempt = attempts,
+                delay_ms,
+                "failed, and put off: {cause}"
+            );
             metric::put_off(cause.class());
             let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
             outgoing.properties.attempts = u32::try_from(attempts).ok();
             publish_then_acknowledge(worker, delivery, outgoing).await;
         }
-        Ok(Given::Up { merge, promised }) => {
-            Span::current().record("merge.id", tracing::field::display(merge));
+        Ok(Given::Up { promised, .. }) => {
             error!(
                 cause = cause.class(),
-                "given up: the message is in the dead-letter queue"
+                "failed, and given up: {cause}; the message goes to the dead-letter queue"
             );
             metric::dead_letters(cause.class());
             metric::requests(lane.label(), "failed");
@@ -111,6 +115,7 @@ async fn give_up_or_put_off(
             acknowledge(delivery).await;
         }
         Err(error) => {
+            warn!(cause = cause.class(), "failed: {cause}");
             warn!(
                 cause = error.class(),
                 "the failure could not be recorded: {error}"

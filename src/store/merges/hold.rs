@@ -78,7 +78,6 @@ pub async fn hold(
 /// by now, or the key is another pair's: then there is nothing to count.
 pub async fn record_failure(
     connection: &mut PgConnection,
-    id: MergeId,
     envelope: Envelope<'_>,
     error: &str,
 ) -> Result<Option<Held>> {
@@ -96,7 +95,7 @@ pub async fn record_failure(
         RETURNING id, fence, attempts, accepted_at, live, closed, archived, ccs_moved, ccs_deduplicated
         "#,
         request.account_id.get(),
-        id,
+        envelope.new_id,
         request.idempotency_key.as_str(),
         request.source_user_id.get(),
         request.target_user_id.get(),

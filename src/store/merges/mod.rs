@@ -53,6 +53,8 @@ impl State {
 pub struct Envelope<'a> {
     /// What is asked.
     pub request: &'a MergeRequest,
+    /// The id that the merge gets, if the request isn't on record.
+    pub new_id: MergeId,
     /// The lane it came by, so that it can be put back there.
     pub lane: &'static str,
     /// Handed on to every message that follows.

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::sync::OnceCell;
 use user_merge::config::Settings;
-use user_merge::domain::MergeRequest;
+use user_merge::domain::{MergeId, MergeRequest};
 use user_merge::merge::{Merger, Report, Until};
 use user_merge::store;
 use user_merge::store::merges::Envelope;
@@ -101,6 +101,7 @@ impl Desk {
 pub fn envelope(request: &MergeRequest) -> Envelope<'_> {
     Envelope {
         request,
+        new_id: MergeId::now_v7(),
         lane: "interactive",
         correlation_id: None,
         traceparent: None,

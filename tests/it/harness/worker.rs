@@ -12,7 +12,7 @@ pub struct Running {
     /// Its readiness.
     pub health: Health,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), user_merge::broker::Error>>,
+    task: JoinHandle<Result<(), worker::Error>>,
 }
 
 impl Running {
