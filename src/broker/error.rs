@@ -13,7 +13,9 @@ pub enum Error {
     Settings(String),
     /// The broker knows neither this user and password nor this virtual host, or doesn't let the one into the
     /// other. Lasting.
-    #[error("the broker refused the connection: {0}")]
+    #[error(
+        "the broker refused the connection: {0} (check user, password and virtual host in broker.url)"
+    )]
     Refused(String),
     /// A queue or an exchange can't be had as this worker needs it. Lasting: an operator has to act.
     #[error("{what} `{name}`: {why}")]
@@ -93,7 +95,11 @@ impl Error {
             _ => false,
         };
         if refused {
-            Self::Refused(error.to_string())
+            // The broker's own words, without the client library's around them.
+            Self::Refused(match error.kind() {
+                ErrorKind::ProtocolError(e) => e.get_message().to_string(),
+                _ => error.to_string(),
+            })
         } else {
             Self::lost("connecting", error)
         }

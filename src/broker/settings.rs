@@ -59,6 +59,15 @@ impl Settings {
         self.uri().map(drop)
     }
 
+    /// Where the broker is: the part of the URL that is no secret.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.uri().map_or_else(
+            |_| "?".to_owned(),
+            |uri| format!("{}:{}", uri.authority.host, uri.authority.port),
+        )
+    }
+
     /// The URL in parts, with a heartbeat. Errors never repeat it: it holds the password.
     pub(super) fn uri(&self) -> Result<AMQPUri, Error> {
         let url = self.url.expose_secret();

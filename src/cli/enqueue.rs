@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use humantime_serde::re::humantime::parse_duration;
+use anyhow::{Context as _, anyhow, bail};
+use humantime_serde::re::humantime::{format_duration, parse_duration};
 use serde_json::{Value, json};
 
 use super::{Context, output};
 use crate::app;
 use crate::broker::{
-    Connection, Destination, Lane, Outgoing, Properties, Publisher, Subscriber, declare,
+    self, Connection, Destination, Lane, Outgoing, Properties, Publisher, Subscriber, declare,
 };
 use crate::domain::{AccountId, IdempotencyKey, MergeRequest, UserId};
 use crate::message::{self, EventType, OutcomeEvent};
@@ -64,22 +64,61 @@ pub(super) async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode
         Lane::Interactive
     };
     let request = request(args);
-    let key = request.idempotency_key.clone();
-    let body = message::request::encode(&request);
     // What the worker would refuse isn't sent.
-    message::request::decode(&body, Some(key.as_str()))?;
+    let body = message::request::encode(&request);
+    message::request::decode(&body, Some(request.idempotency_key.as_str()))?;
 
-    let events = if wait {
-        let connection = Connection::open(&broker, "waiting for an outcome").await?;
-        declare(&connection, &broker).await?;
-        Some((
-            Subscriber::open(&connection, &broker.names).await?,
-            connection,
-        ))
+    let unreachable = format!("not stored: no way to the broker at {}", broker.address());
+    let listening = if wait {
+        // Before the request is sent, or its outcome could be missed.
+        Some(
+            Listening::start(&broker)
+                .await
+                .context(unreachable.clone())?,
+        )
     } else {
         None
     };
     let publisher = Publisher::new(broker, "requests");
+    let stored = match publisher.connect().await {
+        Ok(()) => store(&publisher, lane, &request, body).await,
+        Err(error) => Err(anyhow!(error).context(unreachable)),
+    };
+    publisher.close().await;
+    let key = &request.idempotency_key;
+    let told = stored.and_then(|()| {
+        if wait && context.json {
+            return Ok(()); // one command, one JSON object: the outcome
+        }
+        let stored = json!({ "stored": true, "idempotency_key": key, "lane": lane.label() });
+        output::print(context.json, &stored, || format!("stored: {key}"))
+    });
+    let Some(mut listening) = listening else {
+        return told.map(|()| ExitCode::SUCCESS);
+    };
+    let outcome = match told {
+        Ok(()) => listening.outcome(&request, timeout).await,
+        Err(error) => Err(error),
+    };
+    listening.end().await;
+    let event = outcome?;
+    output::print(context.json, &serde_json::to_value(&event)?, || {
+        text(&event)
+    })?;
+    Ok(if event.event_type == EventType::Completed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+async fn store(
+    publisher: &Publisher,
+    lane: Lane,
+    request: &MergeRequest,
+    body: Vec<u8>,
+) -> anyhow::Result<()> {
+    let key = &request.idempotency_key;
     let properties = Properties {
         message_id: Some(key.to_string()),
         ..Properties::default()
@@ -89,31 +128,73 @@ pub(super) async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode
         body,
         properties,
     };
-    publisher
-        .publish(outgoing)
-        .await
-        .context("the request is not known to be stored; the same key can be sent again")?;
-    publisher.close().await;
-    if !wait || !context.json {
-        let stored = json!({ "stored": true, "idempotency_key": key, "lane": lane.label() });
-        output::print(context.json, &stored, || format!("stored: {key}"));
+    let publishing = publisher.publish(outgoing).await;
+    publishing.with_context(|| {
+        format!("not known to be stored; it is safe to send it again with --key {key}")
+    })
+}
+
+/// Hears every outcome from its start on.
+struct Listening {
+    events: Subscriber,
+    connection: Connection,
+}
+
+impl Listening {
+    async fn start(broker: &broker::Settings) -> Result<Self, broker::Error> {
+        let connection = Connection::open(broker, "waiting for an outcome").await?;
+        let declared = declare(&connection, &broker).await;
+        let opened = match declared {
+            Ok(()) => Subscriber::open(&connection, &broker.names).await,
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(events) => Ok(Self { events, connection }),
+            Err(error) => {
+                connection.close().await;
+                Err(error)
+            }
+        }
     }
 
-    let Some((events, _connection)) = events else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    let outcome = tokio::time::timeout(timeout, outcome(events, &request)).await;
-    let event = outcome
-        .with_context(|| format!("no outcome yet; ask later with `user-merge status {key}`"))?
-        .with_context(|| format!("the outcome is unknown; ask with `user-merge status {key}`"))?;
-    output::print(context.json, &serde_json::to_value(&event)?, || {
-        text(&event)
-    });
-    Ok(if event.event_type == EventType::Completed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    async fn outcome(
+        &mut self,
+        request: &MergeRequest,
+        patience: Duration,
+    ) -> anyhow::Result<OutcomeEvent> {
+        let key = &request.idempotency_key;
+        let account = request.account_id;
+        let later = format!("ask later with `user-merge status --account {account} {key}`");
+        match tokio::time::timeout(patience, self.next_of(request)).await {
+            Ok(outcome) => {
+                outcome.with_context(|| format!("stored, but the outcome can't be heard; {later}"))
+            }
+            Err(_) => bail!(
+                "stored, but no outcome within {}: is a worker running? {later}",
+                format_duration(patience)
+            ),
+        }
+    }
+
+    async fn next_of(&mut self, request: &MergeRequest) -> anyhow::Result<OutcomeEvent> {
+        while let Some(body) = self.events.next().await {
+            let Ok(event) = serde_json::from_slice::<OutcomeEvent>(&body?) else {
+                continue; // another version's event: not ours to judge
+            };
+            if event.account_id == request.account_id
+                && event.idempotency_key == request.idempotency_key
+            {
+                return Ok(event);
+            }
+        }
+        bail!("the broker closed the queue of events")
+    }
+
+    async fn end(self) {
+        let Self { events, connection } = self;
+        drop(events);
+        connection.close().await;
+    }
 }
 
 fn request(args: Args) -> MergeRequest {
@@ -128,20 +209,6 @@ fn request(args: Args) -> MergeRequest {
         requested_by: args.requested_by,
         reason: args.reason,
     }
-}
-
-async fn outcome(mut events: Subscriber, request: &MergeRequest) -> anyhow::Result<OutcomeEvent> {
-    while let Some(body) = events.next().await {
-        let Ok(event) = serde_json::from_slice::<OutcomeEvent>(&body?) else {
-            continue; // another version's event: not ours to judge
-        };
-        if event.account_id == request.account_id
-            && event.idempotency_key == request.idempotency_key
-        {
-            return Ok(event);
-        }
-    }
-    bail!("the broker closed the queue of events")
 }
 
 fn text(event: &OutcomeEvent) -> String {

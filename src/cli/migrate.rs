@@ -28,7 +28,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     // An index on a large table takes its time.
     settings.database.statement_timeout = Duration::from_hours(24);
     settings.database.lock_timeout = Duration::from_mins(1);
-    let pool = app::pool(&settings)?;
+    let pool = app::connected_pool(&settings).await?;
     let mut schemas = Vec::new();
     if args.with_helpdesk {
         migrate::helpdesk(&pool).await?;
@@ -36,8 +36,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     }
     migrate::user_merge(&pool).await?;
     schemas.push("user_merge");
+    pool.close().await;
     output::print(context.json, &json!({ "up_to_date": schemas }), || {
         format!("up to date: {}", schemas.join(", "))
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }

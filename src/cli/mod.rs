@@ -13,8 +13,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::broker;
 use crate::config::{ConfigError, LogFormat, Settings};
-use crate::telemetry::log::{self, Format};
+use crate::message::DecodeError;
+use crate::telemetry::log::{self, Format, LogError};
 
 /// Merges two help-desk users into one: safely, and only once.
 #[derive(Debug, Parser)]
@@ -106,11 +108,11 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Wrong settings are wrong usage.
+/// Wrong settings are wrong usage, wherever they are found out; so is a request that no worker would read.
 fn status_of(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<ConfigError>().is_some() {
-        2
-    } else {
-        1
-    }
+    let is_setting = error.downcast_ref::<ConfigError>().is_some()
+        || matches!(error.downcast_ref(), Some(LogError::Filter { .. }))
+        || matches!(error.downcast_ref(), Some(broker::Error::Settings(_)))
+        || error.downcast_ref::<DecodeError>().is_some();
+    if is_setting { 2 } else { 1 }
 }

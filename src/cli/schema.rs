@@ -34,6 +34,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     // Always JSON, for people and for machines alike.
     let text = serde_json::to_string_pretty(&value)?;
-    output::print(false, &value, || text);
+    output::print(false, &value, || text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,17 +28,20 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let pool = app::pool(&context.settings)?;
-    let found = status(&pool, &args.key_or_id, args.account).await?;
+    let pool = app::connected_pool(&context.settings).await?;
+    let found = status(&pool, &args.key_or_id, args.account)
+        .await
+        .map_err(app::explain)?;
+    pool.close().await;
     if found.is_empty() {
         output::print(context.json, &json!({ "merges": [] }), || {
             "no merge is recorded under this key or id: it may still be in a queue".to_owned()
-        });
+        })?;
         return Ok(ExitCode::from(1));
     }
     output::print(context.json, &json!({ "merges": found }), || {
         found.iter().map(text).collect::<Vec<_>>().join("\n\n")
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,6 +16,14 @@ impl Database {
             .as_ref()
             .ok_or_else(|| missing("database.url", example))
     }
+
+    /// For a URL that starts well and turns out to be none.
+    #[must_use]
+    pub fn malformed_url() -> ConfigError {
+        let message = "can't be read; give a URL such as postgres://user:password@host:5432/database, with \
+                       reserved characters percent-encoded (the value is secret and not shown)";
+        ConfigError::Invalid(vec![problem("database.url", message.to_owned())])
+    }
 }
 
 impl Broker {
@@ -29,13 +37,18 @@ impl Broker {
 }
 
 fn missing(setting: &str, example: &str) -> ConfigError {
-    ConfigError::Invalid(vec![Problem {
+    let message = format!("is not set and this command needs it; give a URL such as {example}");
+    ConfigError::Invalid(vec![problem(setting, message)])
+}
+
+fn problem(setting: &str, message: String) -> Problem {
+    Problem {
         setting: setting.to_owned(),
         value: None,
         origin: None,
         variable: Some(variable(setting)),
-        message: format!("is not set and this command needs it; give a URL such as {example}"),
-    }])
+        message,
+    }
 }
 
 impl Names {

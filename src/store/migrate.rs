@@ -8,10 +8,43 @@ static USER_MERGE: Migrator = sqlx::migrate!("deploy/migrations/user_merge");
 
 /// A schema that could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("schema {schema}: {source}")]
-pub struct Error {
-    schema: &'static str,
-    source: MigrateError,
+pub enum Error {
+    /// The worker's own tables refer to the help desk's.
+    #[error(
+        "the help desk's relations are missing (schema helpdesk): offer them as tables or updatable views, \
+         or, for a new installation, make the reference help desk with `user-merge migrate --with-helpdesk`"
+    )]
+    NoHelpDesk,
+    /// Anything else, each cause once: the library's errors repeat their source.
+    #[error("schema {schema} could not be made: {why}")]
+    Failed {
+        /// Which one.
+        schema: &'static str,
+        /// What the library says.
+        why: String,
+    },
+}
+
+impl Error {
+    fn of(schema: &'static str, error: &MigrateError) -> Self {
+        let cause = match error {
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => Some(cause),
+            _ => None,
+        };
+        let database = cause.and_then(sqlx::Error::as_database_error);
+        let code = database.and_then(|error| error.code());
+        if schema == "user_merge" && matches!(code.as_deref(), Some("42P01" | "3F000")) {
+            return Self::NoHelpDesk;
+        }
+        let why = match (database, error) {
+            (Some(database), MigrateError::ExecuteMigration(_, version)) => {
+                format!("migration {version}: {}", database.message())
+            }
+            (Some(database), _) => database.message().to_owned(),
+            (None, error) => error.to_string(),
+        };
+        Self::Failed { schema, why }
+    }
 }
 
 /// The reference help desk, `helpdesk`.
@@ -36,5 +69,5 @@ async fn run(
     migrator
         .run(pool)
         .await
-        .map_err(|source| Error { schema, source })
+        .map_err(|error| Error::of(schema, &error))
 }

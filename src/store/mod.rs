@@ -14,7 +14,7 @@ mod pool;
 pub mod tombstones;
 
 pub use error::Error;
-pub use pool::{Connection, Options, Pool, Transaction, connect, is_reachable};
+pub use pool::{Connection, Options, Pool, Transaction, connect, is_reachable, try_connect};
 
 /// What a statement of this room gives back.
 pub type Result<T> = std::result::Result<T, Error>;

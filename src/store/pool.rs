@@ -32,10 +32,9 @@ pub struct Options {
     pub statement_timeout: Duration,
 }
 
-/// Opens a pool; connections are made when they are needed, so this doesn't wait for the database.
-pub fn connect(url: &str, options: &Options) -> Result<Pool> {
+fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions> {
     let milliseconds = |limit: Duration| limit.as_millis().to_string();
-    let connect: PgConnectOptions = url
+    Ok(url
         .parse::<PgConnectOptions>()?
         .application_name("user-merge")
         .options([
@@ -47,7 +46,19 @@ pub fn connect(url: &str, options: &Options) -> Result<Pool> {
             ),
             // Short statements of known shape: compiling them costs more than it saves.
             ("jit", "off".to_owned()),
-        ]);
+        ]))
+}
+
+/// Connects once and hangs up: says at once, and why, where a pool would go on trying until its time is over.
+pub async fn try_connect(url: &str, options: &Options) -> Result<()> {
+    let connecting = Connection::connect_with(&connect_options(url, options)?).await;
+    connecting?.close().await?;
+    Ok(())
+}
+
+/// Opens a pool; connections are made when they are needed, so this doesn't wait for the database.
+pub fn connect(url: &str, options: &Options) -> Result<Pool> {
+    let connect = connect_options(url, options)?;
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.connect_timeout)

@@ -3,6 +3,9 @@
 mod harness;
 
 mod broker;
+mod commands;
 mod end_to_end;
 mod rules_p;
 mod rules_r;
+mod stopping;
+mod telemetry;

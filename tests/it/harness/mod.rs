@@ -1,14 +1,17 @@
 //! What every test stands on: a help desk in a database of its own, and queues under names of its own.
 
 mod desk;
+mod environment;
+mod process;
 mod queues;
 mod seed;
 mod servers;
 mod worker;
 
 pub use desk::Desk;
-pub use queues::Queues;
-pub use seed::request;
+pub use process::{Output, Process, command, output};
+pub use queues::{Message, Queues};
+pub use seed::{NewUser, key, request};
 pub use servers::OwnServers;
 pub use worker::Running;
 
