@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tracing::{Level, error};
+
 use super::{Context, stop};
 use crate::app;
 
@@ -20,6 +22,13 @@ Health and metrics are on telemetry.listen: /healthz, /readyz, /metrics.")]
 pub(super) struct Args {}
 
 pub(super) async fn run(_args: &Args, context: Context) -> anyhow::Result<ExitCode> {
-    app::run_worker(context.settings, stop::on_signal()?).await?;
-    Ok(ExitCode::SUCCESS)
+    match app::run_worker(context.settings, stop::on_signal()?).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Where the log goes to a machine, the last line has to be one that it can read.
+        Err(error) if tracing::enabled!(Level::ERROR) => {
+            error!("ended: {error:#}");
+            Ok(ExitCode::from(super::status_of(&error)))
+        }
+        Err(error) => Err(error),
+    }
 }
