@@ -67,6 +67,21 @@ impl Desk {
         merger.run(envelope(request), &until).await
     }
 
+    /// Makes chunks of exactly so many rows: a merge of more than that is a large one.
+    pub fn chunks_of(&mut self, rows: u32) {
+        let chunk = &mut self.settings.chunk;
+        (chunk.min, chunk.initial, chunk.max) = (rows, rows, rows);
+    }
+
+    /// Runs a request until one chunk is committed, and leaves off there.
+    pub async fn run_one_chunk(&self, request: &MergeRequest) -> store::Result<Report> {
+        let until = Until::new(
+            tokio_util::sync::CancellationToken::new(),
+            std::time::Duration::ZERO,
+        );
+        self.merger().run(envelope(request), &until).await
+    }
+
     /// One number from a query: the test's own look at the tables.
     pub async fn number(&self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql))
