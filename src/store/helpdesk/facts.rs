@@ -111,7 +111,7 @@ pub async fn facts(connection: &mut PgConnection, pair: Pair, cap: i64) -> Resul
                     SELECT
                         u.id, u.role, u.verified, u.suspended, u.merged_into, u.organization_id,
                         u.deleted_at IS NOT NULL AS deleted,
-                        coalesce(btrim(u.external_id), '') <> '' AS has_external_id,
+                        coalesce(u.external_id ~ '\S', false) AS has_external_id,
                         -- What a merge loses (rules P2, P5, P6, P8 to P13), by kind and count.
                         (
                             SELECT coalesce(jsonb_object_agg(kind, count), '{}')
@@ -123,7 +123,7 @@ pub async fn facts(connection: &mut PgConnection, pair: Pair, cap: i64) -> Resul
                                 ('direct_line', (coalesce(u.direct_line, '') <> '')::int),
                                 ('locale', (coalesce(u.locale, '') <> '')::int),
                                 ('time_zone', (coalesce(u.time_zone, '') <> '')::int),
-                                ('external_id', (coalesce(btrim(u.external_id), '') <> '')::int),
+                                ('external_id', coalesce(u.external_id ~ '\S', false)::int),
                                 ('user_fields', (
                                     SELECT count(*)::int FROM jsonb_object_keys(
                                         CASE jsonb_typeof(u.user_fields) WHEN 'object' THEN u.user_fields END)))

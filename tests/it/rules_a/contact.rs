@@ -77,6 +77,7 @@ async fn a9_an_external_id_is_an_obstacle_to_token_sign_on_only() {
         ("NULL", false),
         ("''", false),
         ("'   '", false),
+        (r"E' \t\r\n '", false),
     ];
     for (sign_on, by_token) in sign_ons {
         for (external_id, counts) in external_ids {
