@@ -4,7 +4,8 @@ use super::{Ending, Merger, Report, announce, name};
 use crate::domain::{Application, Reason, Rejection, Verdict, admit};
 use crate::store::helpdesk::{UserFacts, facts, lock_pair};
 use crate::store::merges::{
-    Earlier, Envelope, Held, Progress, Record, Recorded, Standing, State, earlier, hold, look_up,
+    Earlier, Envelope, Held, Progress, Record, Recorded, Standing, State, canonical_user, earlier,
+    hold, look_up,
 };
 use crate::store::{Error, Result, Transaction};
 
@@ -71,7 +72,14 @@ impl Merger {
             target_id: pair.target,
             source: facts.source.as_ref().map(UserFacts::candidate),
             target: facts.target.as_ref().map(UserFacts::candidate),
-            recorded_target: earlier.as_ref().map(|earlier| earlier.target),
+            // A source without a row can't say where it leads to by now; the record can.
+            recorded_target: earlier.as_ref().map(|earlier| {
+                if earlier.leads_to(pair.target) {
+                    pair.target
+                } else {
+                    earlier.target
+                }
+            }),
             signs_on_by_token: facts.signs_on_by_token,
             conflicting_merge: standing.conflicting,
             ticket_limit: limit,
@@ -159,8 +167,12 @@ impl Merger {
         envelope: Envelope<'_>,
         record: Record,
         standing: &Standing,
-        rejection: Rejection,
+        mut rejection: Rejection,
     ) -> Result<Report> {
+        if let Some(user) = &mut rejection.canonical_user_id {
+            // Whoever it was merged into may have been merged on, by whomever.
+            *user = canonical_user(tx, envelope.request.account_id, *user).await?;
+        }
         let event = announce::rejected(envelope, record, standing.now, rejection);
         let end = announce::End {
             state: State::Rejected,
@@ -196,7 +208,7 @@ impl Merger {
     ) -> Result<Report> {
         let pair = envelope.request.pair();
         let event = earlier
-            .filter(|earlier| earlier.target == pair.target)
+            .filter(|earlier| earlier.leads_to(pair.target))
             .and_then(|earlier| announce::read(&earlier.outcome))
             .map_or_else(
                 || announce::merged_by_others(envelope, record, standing.now),

@@ -3,6 +3,7 @@
 mod changes;
 mod conflicts;
 mod contact;
+mod merged;
 mod order;
 mod recorded;
 mod tickets;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{Progress, Record, State};
-use crate::domain::{CcCounts, MergeId, MergeRequest, Pair, TicketCounts, UserId};
+use crate::domain::{AccountId, CcCounts, MergeId, MergeRequest, Pair, TicketCounts, UserId};
 use crate::store::{Error, Result};
 
 /// A merge recorded under a key.
@@ -112,8 +112,18 @@ pub struct Earlier {
     pub id: MergeId,
     /// Whom it put the source into.
     pub target: UserId,
+    /// Who that is today: the target may have been merged on (rule D3).
+    pub today: UserId,
     /// The event that announced it.
     pub outcome: Value,
+}
+
+impl Earlier {
+    /// Whether the source is merged into this user, by that merge or by one that followed.
+    #[must_use]
+    pub fn leads_to(&self, target: UserId) -> bool {
+        self.target == target || self.today == target
+    }
 }
 
 /// Finds the completed merge of a source: into this very target if there was one, else the first
@@ -121,7 +131,8 @@ pub struct Earlier {
 pub async fn earlier(connection: &mut PgConnection, pair: Pair) -> Result<Option<Earlier>> {
     let row = sqlx::query!(
         r#"
-        SELECT id, target_user_id, outcome AS "outcome!"
+        SELECT id, target_user_id, outcome AS "outcome!",
+               coalesce(user_merge.canonical_user($1, target_user_id), target_user_id) AS "today!"
         FROM user_merge.merges
         WHERE account_id = $1 AND source_user_id = $2 AND state = 'completed'
         ORDER BY target_user_id <> $3, completed_at, id
@@ -137,8 +148,25 @@ pub async fn earlier(connection: &mut PgConnection, pair: Pair) -> Result<Option
         Ok(Earlier {
             id: row.id,
             target: user(row.target_user_id)?,
+            today: user(row.today)?,
             outcome: row.outcome,
         })
     })
     .transpose()
+}
+
+/// Who a user is today; the user itself where nobody knows (rules A3 and A4).
+pub async fn canonical_user(
+    connection: &mut PgConnection,
+    account: AccountId,
+    id: UserId,
+) -> Result<UserId> {
+    let today = sqlx::query_scalar!(
+        r#"SELECT coalesce(user_merge.canonical_user($1, $2), $2) AS "today!""#,
+        account.get(),
+        id.get(),
+    )
+    .fetch_one(connection)
+    .await?;
+    user(today)
 }

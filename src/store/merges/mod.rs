@@ -6,7 +6,7 @@ mod settle;
 mod status;
 
 pub use hold::{Held, hold, record_failure};
-pub use look_up::{Earlier, Recorded, Standing, earlier, look_up};
+pub use look_up::{Earlier, Recorded, Standing, canonical_user, earlier, look_up};
 pub use settle::{Settlement, settle};
 pub use status::{Status, status};
 
