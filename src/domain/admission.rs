@@ -2,6 +2,11 @@
 
 use super::{Reason, Rejection, UserId};
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
 /// What a user may do in the help desk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
