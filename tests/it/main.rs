@@ -6,6 +6,7 @@ mod broker;
 mod commands;
 mod end_to_end;
 mod rules_p;
+mod lanes;
 mod rules_a;
 mod rules_r;
 mod stopping;

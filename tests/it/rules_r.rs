@@ -1,34 +1,47 @@
 //! Rules R: requests and retries.
 
-use user_merge::merge::Ending;
+mod continued;
+mod keys;
+mod lasting;
+mod pairs;
+mod passing;
+mod taken_over;
+mod unreadable;
 
-use crate::harness::{Desk, request};
+use sqlx::postgres::{PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Transaction};
 
-/// R1: same key, same request: the recorded outcome is repeated, nothing is done twice.
-#[tokio::test]
-async fn r1_a_repeated_request_gets_the_recorded_outcome() {
-    let desk = Desk::open().await;
-    desk.users([1, 2]).await;
-    desk.tickets(10, 3, 1, "open").await;
+use crate::harness::{Desk, eventually};
 
-    let first = desk.run(&request(1, 2)).await.unwrap();
-    let again = desk.run(&request(1, 2)).await.unwrap();
-
-    assert_eq!(
-        (first.ending, again.ending),
-        (Ending::Completed, Ending::Repeated)
-    );
-    assert_eq!(again.merge, first.merge);
-    let event = first
-        .promised
-        .iter()
-        .find(|message| message.draft.routing_key == "merge.completed")
+/// A transaction of the help desk's own that has run this statement and stays open: what it locked is locked
+/// until it is rolled back.
+pub async fn open_transaction(pool: &PgPool, sql: &str) -> Transaction<'static, Postgres> {
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut *transaction)
+        .await
         .unwrap();
-    assert_eq!(again.promised.len(), 1, "no second deletion message");
-    assert_eq!(again.promised[0].draft, event.draft);
-    assert_eq!(
-        desk.number("SELECT count(*) FROM helpdesk.ticket_events")
-            .await,
-        3
-    );
+    transaction
+}
+
+/// Waits until this many connections to the test's database wait for a lock.
+pub async fn waiting_for_locks(desk: &Desk, count: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually(&format!("{count} waiting for locks"), || async {
+        (desk.number(sql).await == count).then_some(())
+    })
+    .await;
+}
+
+/// T2: each ticket that moved has one entry and no more, however often its merge was tried.
+pub async fn assert_each_moved_once(desk: &Desk, tickets: i64) {
+    let of_target = "SELECT (SELECT count(*) FROM helpdesk.tickets WHERE requester_id = 2)
+                          + (SELECT count(*) FROM helpdesk.archived_tickets WHERE requester_id = 2)";
+    assert_eq!(desk.number(of_target).await, tickets);
+    let logged = "SELECT count(*) FROM helpdesk.ticket_events WHERE field = 'requester_id'";
+    assert_eq!(desk.number(logged).await, tickets);
+    let distinct =
+        "SELECT count(DISTINCT ticket_id) FROM helpdesk.ticket_events WHERE field = 'requester_id'";
+    assert_eq!(desk.number(distinct).await, tickets);
 }

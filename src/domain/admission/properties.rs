@@ -17,7 +17,7 @@ const TABLE: [(&str, Fails, Leads); 17] = [
     (
         "A3, R3",
         |a| {
-            (a.source.is_none() || merged_into(&a.source).is_some())
+            (a.source.is_none() || merged_into(a.source.as_ref()).is_some())
                 && a.recorded_target == Some(a.target_id)
         },
         |_| Verdict::AlreadyMerged,
@@ -31,57 +31,62 @@ const TABLE: [(&str, Fails, Leads); 17] = [
     ("A2", |a| a.target.is_none(), |_| no(Reason::TargetNotFound)),
     (
         "A3",
-        |a| merged_into(&a.source) == Some(a.target_id),
+        |a| merged_into(a.source.as_ref()) == Some(a.target_id),
         |_| Verdict::AlreadyMerged,
     ),
     (
         "A3",
-        |a| merged_into(&a.source).is_some(),
-        |a| elsewhere(Reason::SourceMergedElsewhere, merged_into(&a.source)),
+        |a| merged_into(a.source.as_ref()).is_some(),
+        |a| {
+            elsewhere(
+                Reason::SourceMergedElsewhere,
+                merged_into(a.source.as_ref()),
+            )
+        },
     ),
     (
         "A4",
-        |a| merged_into(&a.target).is_some(),
-        |a| elsewhere(Reason::TargetMerged, merged_into(&a.target)),
+        |a| merged_into(a.target.as_ref()).is_some(),
+        |a| elsewhere(Reason::TargetMerged, merged_into(a.target.as_ref())),
     ),
     (
         "A5",
-        |a| is(&a.source, |u| u.deleted),
+        |a| is(a.source.as_ref(), |u| u.deleted),
         |_| no(Reason::SourceDeleted),
     ),
     (
         "A5",
-        |a| is(&a.target, |u| u.deleted),
+        |a| is(a.target.as_ref(), |u| u.deleted),
         |_| no(Reason::TargetDeleted),
     ),
     (
         "A6",
-        |a| is(&a.source, is_staff),
+        |a| is(a.source.as_ref(), is_staff),
         |_| no(Reason::SourceNotEndUser),
     ),
     (
         "A6",
-        |a| is(&a.target, is_staff),
+        |a| is(a.target.as_ref(), is_staff),
         |_| no(Reason::TargetNotEndUser),
     ),
     (
         "A7",
-        |a| is(&a.source, is_nobody),
+        |a| is(a.source.as_ref(), is_nobody),
         |_| no(Reason::SourceUnverifiedWithoutContact),
     ),
     (
         "A7",
-        |a| is(&a.target, is_nobody),
+        |a| is(a.target.as_ref(), is_nobody),
         |_| no(Reason::TargetUnverifiedWithoutContact),
     ),
     (
         "A8",
         |a| {
-            is(&a.source, |u| u.tickets > a.ticket_limit)
-                || is(&a.target, |u| u.tickets > a.ticket_limit)
+            is(a.source.as_ref(), |u| u.tickets > a.ticket_limit)
+                || is(a.target.as_ref(), |u| u.tickets > a.ticket_limit)
         },
         |a| {
-            if is(&a.source, |u| u.tickets > a.ticket_limit) {
+            if is(a.source.as_ref(), |u| u.tickets > a.ticket_limit) {
                 no(Reason::SourceTooManyTickets)
             } else {
                 no(Reason::TargetTooManyTickets)
@@ -92,10 +97,11 @@ const TABLE: [(&str, Fails, Leads); 17] = [
         "A9",
         |a| {
             a.signs_on_by_token
-                && (is(&a.source, has_external_id) || is(&a.target, has_external_id))
+                && (is(a.source.as_ref(), has_external_id)
+                    || is(a.target.as_ref(), has_external_id))
         },
         |a| {
-            if is(&a.source, has_external_id) {
+            if is(a.source.as_ref(), has_external_id) {
                 no(Reason::SourceExternalId)
             } else {
                 no(Reason::TargetExternalId)
@@ -108,12 +114,12 @@ const TABLE: [(&str, Fails, Leads); 17] = [
 type Fails = fn(&Application) -> bool;
 type Leads = fn(&Application) -> Verdict;
 
-fn is(user: &Option<Candidate>, property: impl Fn(&Candidate) -> bool) -> bool {
-    user.as_ref().is_some_and(property)
+fn is(user: Option<&Candidate>, property: impl Fn(&Candidate) -> bool) -> bool {
+    user.is_some_and(property)
 }
 
-fn merged_into(user: &Option<Candidate>) -> Option<UserId> {
-    user.as_ref()?.merged_into
+fn merged_into(user: Option<&Candidate>) -> Option<UserId> {
+    user?.merged_into
 }
 
 fn is_staff(user: &Candidate) -> bool {

@@ -42,13 +42,15 @@ fn application() -> Application {
 }
 
 type Change = fn(&mut Candidate);
+/// For the source and for the target; none where it is no obstacle.
+type Reasons = Option<(Reason, Reason)>;
 
 /// A5 to A9: what one of two good users makes of the verdict, as source and as target.
 #[test]
 fn a5_to_a9_each_of_the_two_is_asked() {
     use Reason as R;
     let unverified: Change = |u| u.verified = false;
-    let cases: [(&str, Change, Option<(R, R)>); 14] = [
+    let cases: [(&str, Change, Reasons); 14] = [
         (
             "A5",
             |u| u.deleted = true,

@@ -101,14 +101,11 @@ async fn a9_an_external_id_is_an_obstacle_to_token_sign_on_only() {
 }
 
 fn unverified_with(user: i64, kinds: &[&str], verified: bool) -> String {
-    let mut sql = format!(
-        "UPDATE helpdesk.users SET verified = {verified} WHERE account_id = :a AND id = {user}"
-    );
-    for kind in kinds {
-        sql += &format!(
-            "; INSERT INTO helpdesk.user_identities (account_id, user_id, kind, value)
-               VALUES (:a, {user}, '{kind}', '{kind}-{user}')"
-        );
-    }
-    sql
+    let values: Vec<String> = kinds.iter().map(|kind| format!("'{kind}'")).collect();
+    format!(
+        "UPDATE helpdesk.users SET verified = {verified} WHERE account_id = :a AND id = {user};
+         INSERT INTO helpdesk.user_identities (account_id, user_id, kind, value)
+         SELECT :a, {user}, kind, kind || '-{user}' FROM unnest(ARRAY[{}]::text[]) kind",
+        values.join(", ")
+    )
 }

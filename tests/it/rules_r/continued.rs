@@ -1,0 +1,83 @@
+//! R4: going on where the last committed chunk ended.
+
+use std::time::Duration;
+
+use user_merge::merge::Ending;
+
+use super::{assert_each_moved_once, open_transaction, waiting_for_locks};
+use crate::harness::{Desk, request};
+
+/// R4: each delivery goes on where the one before left off: nothing is moved, logged or counted twice.
+#[tokio::test]
+async fn r4_a_redelivery_continues_after_the_last_committed_chunk() {
+    let mut desk = Desk::open().await;
+    desk.chunks_of(10);
+    desk.users([1, 2]).await;
+    desk.tickets(1, 25, 1, "open").await;
+    desk.archived_tickets(101, 12, 1).await;
+
+    let mut merge = None;
+    for moved in [10, 20] {
+        let report = desk.run_one_chunk(&request(1, 2)).await.unwrap();
+        assert_eq!(report.ending, Ending::SliceOver);
+        assert_eq!(report.moved.tickets.live, 10);
+        assert_eq!(
+            *merge.get_or_insert(report.merge),
+            report.merge,
+            "one merge has one id"
+        );
+        assert_each_moved_once(&desk, moved).await;
+        let recorded = "SELECT live FROM user_merge.merges WHERE state = 'running'";
+        assert_eq!(desk.number(recorded).await, moved);
+    }
+    let last = desk.run(&request(1, 2)).await.unwrap();
+
+    assert_eq!((last.ending, Some(last.merge)), (Ending::Completed, merge));
+    assert_eq!(
+        (last.moved.tickets.live, last.moved.tickets.archived),
+        (5, 12),
+        "this run's own"
+    );
+    assert_each_moved_once(&desk, 37).await;
+    let event = desk
+        .text("SELECT (outcome -> 'tickets')::text FROM user_merge.merges")
+        .await
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&event).unwrap(),
+        serde_json::json!({"live": 25, "closed": 0, "archived": 12})
+    );
+}
+
+/// R4: a connection that dies in the middle of a chunk leaves nothing of it behind.
+#[tokio::test]
+async fn r4_a_chunk_that_was_cut_off_is_done_anew() {
+    let mut desk = Desk::open().await;
+    desk.chunks_of(10);
+    desk.settings.database.lock_timeout = Duration::from_secs(30);
+    desk.users([1, 2]).await;
+    desk.tickets(1, 25, 1, "open").await;
+    let locked = open_transaction(
+        &desk.pool,
+        "SELECT FROM helpdesk.tickets WHERE id = 15 FOR UPDATE",
+    )
+    .await;
+    let merge = request(1, 2);
+    let cut_off = async {
+        waiting_for_locks(&desk, 1).await;
+        desk.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+            .await;
+    };
+    let (cut, ()) = tokio::join!(desk.run(&merge), cut_off);
+    let error = cut.unwrap_err();
+    assert!(error.is_outage(), "{error}");
+    locked.rollback().await.unwrap();
+    assert_each_moved_once(&desk, 10).await;
+
+    let rest = desk.run(&merge).await.unwrap();
+    assert_eq!(
+        (rest.ending, rest.moved.tickets.live),
+        (Ending::Completed, 15)
+    );
+    assert_each_moved_once(&desk, 25).await;
+}
