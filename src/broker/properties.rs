@@ -19,7 +19,8 @@ const JSON: &str = "application/json";
 pub struct Properties {
     /// The idempotency key.
     pub message_id: Option<String>,
-    /// Handed on to every message that follows from this one.
+    /// Handed on to every message that follows from this one. Missing where it holds a NUL, which AMQP forbids
+    /// and `PostgreSQL` can't store.
     pub correlation_id: Option<String>,
     /// Of the body; `application/json` where a message of our own has none.
     pub content_type: Option<String>,
@@ -54,7 +55,7 @@ impl Properties {
         let headers = Headers(amqp.headers().as_ref());
         Self {
             message_id: short(amqp.message_id()),
-            correlation_id: short(amqp.correlation_id()),
+            correlation_id: short(amqp.correlation_id()).filter(|id| !id.contains('\0')),
             content_type: short(amqp.content_type()),
             traceparent: headers
                 .text("traceparent")

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use user_merge::message::DecodeReason;
 
 use crate::harness::{Desk, Queues, Running, request};
@@ -152,6 +153,43 @@ async fn r6_broken_messages_do_not_block_the_queue() {
     assert_eq!(queues.event().await.json()["type"], "merge.completed");
     for _ in 0..60 {
         assert_eq!(queues.next("user-merge.dead").await.body, b"{");
+    }
+    worker.stop().await;
+}
+
+/// R6: odd properties and headers around a good body are no obstacle; what can't be handed on is left out.
+#[tokio::test]
+async fn r6_odd_properties_do_no_harm() {
+    let mut desk = Desk::open().await;
+    let queues = Queues::open(&mut desk).await;
+    desk.users(1..=8).await;
+    let worker = Running::start(&desk).await;
+    let header = |name: &str, value: AMQPValue| {
+        let mut headers = FieldTable::default();
+        headers.insert(name.into(), value);
+        BasicProperties::default().with_headers(headers)
+    };
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let odd = [
+        BasicProperties::default().with_correlation_id("nul \0 inside".into()),
+        header("traceparent", text("nul \0 inside")),
+        header("x-deferred-since", text("yesterday")),
+        header("x-lane", text("express")),
+        header("x-attempts", text("many")),
+        header("x-delivery-count", AMQPValue::LongLongInt(i64::MAX)),
+        BasicProperties::default()
+            .with_content_type("text/plain".into())
+            .with_content_encoding("gzip".into()),
+    ];
+    for (properties, source) in odd.into_iter().zip(2..) {
+        let body = user_merge::message::request::encode(&request(source, 1));
+        queues
+            .publish("user-merge.requests", &body, properties)
+            .await;
+        let event = queues.event().await;
+        assert_eq!(event.json()["type"], "merge.completed", "{source}");
+        assert_eq!(event.json()["source_user_id"], source);
+        assert_eq!(event.properties.correlation_id(), &None, "{source}");
     }
     worker.stop().await;
 }
