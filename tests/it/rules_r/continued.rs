@@ -5,7 +5,7 @@ use std::time::Duration;
 use user_merge::merge::Ending;
 
 use super::{assert_each_moved_once, open_transaction, waiting_for_locks};
-use crate::harness::{Desk, request};
+use crate::harness::{Desk, key, request};
 
 /// R4: each delivery goes on where the one before left off: nothing is moved, logged or counted twice.
 #[tokio::test]
@@ -80,4 +80,26 @@ async fn r4_a_chunk_that_was_cut_off_is_done_anew() {
         (Ending::Completed, 15)
     );
     assert_each_moved_once(&desk, 25).await;
+}
+
+/// R4: however short the time slices are, each of them gets on: the merge comes to its end.
+#[tokio::test]
+async fn r4_the_shortest_slices_come_to_an_end() {
+    let mut desk = Desk::open().await;
+    desk.chunks_of(10);
+    desk.users([1, 2, 3]).await;
+    desk.tickets(1, 25, 1, "open").await;
+    desk.archived_tickets(101, 5, 1).await;
+    desk.tickets(201, 5, 3, "open").await;
+    desk.cc(201, 1).await;
+    let mut endings = Vec::new();
+    while endings.last() != Some(&Ending::Completed) {
+        assert!(endings.len() < 10, "{endings:?}");
+        endings.push(desk.run_one_chunk(&request(1, 2)).await.unwrap().ending);
+    }
+    assert_each_moved_once(&desk, 30).await;
+    assert_eq!(
+        desk.run(&key("again", 1, 2)).await.unwrap().ending,
+        Ending::AlreadyMerged
+    );
 }
