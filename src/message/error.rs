@@ -91,16 +91,6 @@ impl DecodeError {
         }
     }
 
-    /// A NUL character where a text must be stored: in a field, or in a property of the message.
-    #[must_use]
-    pub fn forbidden_character(name: &str) -> Self {
-        Self::of_field(
-            DecodeReason::ForbiddenCharacter,
-            name,
-            "must not contain a NUL character",
-        )
-    }
-
     /// An error of one field, whose name may come from the sender.
     pub(super) fn of_field(reason: DecodeReason, name: &str, sentence: impl fmt::Display) -> Self {
         Self {

@@ -10,7 +10,7 @@ use super::{Worker, dead, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::{MergeId, MergeRequest};
 use crate::merge::{Cause, Report, Until};
-use crate::message::{self, DecodeError};
+use crate::message;
 use crate::retry::Tries;
 use crate::store;
 use crate::store::merges::Envelope;
@@ -32,7 +32,8 @@ async fn settle_one(worker: &Worker, lane: Lane, delivery: &Delivery) {
         return; // its connection is gone, and it comes again
     }
     let _in_flight = metric::in_flight(lane.label());
-    match read(delivery) {
+    let message_id = delivery.properties.message_id.as_deref();
+    match message::request::decode(&delivery.body, message_id) {
         Ok(request) => {
             // Until it is known whether the request is on record, with the id that a new merge gets.
             let new_id = MergeId::now_v7();
@@ -50,19 +51,6 @@ async fn settle_one(worker: &Worker, lane: Lane, delivery: &Delivery) {
         }
         Err(error) => dead::unreadable(worker, lane, delivery, &error).await,
     }
-}
-
-/// The request, if body and properties can be read and stored.
-fn read(delivery: &Delivery) -> Result<MergeRequest, DecodeError> {
-    let properties = &delivery.properties;
-    if properties
-        .correlation_id
-        .as_deref()
-        .is_some_and(|id| id.contains('\0'))
-    {
-        return Err(DecodeError::forbidden_character("correlation_id"));
-    }
-    message::request::decode(&delivery.body, properties.message_id.as_deref())
 }
 
 async fn merge(

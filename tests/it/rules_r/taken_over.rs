@@ -97,6 +97,7 @@ async fn r5_a_worker_that_lost_the_merge_does_not_complete_it() {
         waiting_for_locks(&desk, 1).await; // the last transaction
         let envelope = Envelope {
             request: &merge,
+            new_id: uuid::Uuid::now_v7(),
             lane: "interactive",
             correlation_id: None,
             traceparent: None,
