@@ -66,8 +66,7 @@ impl Merger {
                 let chunk = self.chunk(envelope.request.pair(), id, Some(fence), self.size.rows());
                 let (moved, is_drained) = self.timed_chunk(relation, chunk).await?;
                 report.moved += moved;
-                // Never after an empty chunk: each slice gets on, so that a merge ends however slow all is.
-                if let Some(pause) = until.pause().filter(|_| moved.rows > 0) {
+                if let Some(pause) = until.pause(&report.moved) {
                     return Ok(Some(pause));
                 }
                 if is_drained {

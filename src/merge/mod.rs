@@ -23,7 +23,7 @@ pub use report::{Ending, Report};
 use crate::config;
 use crate::domain::MergeId;
 use crate::store;
-use crate::store::merges::Envelope;
+use crate::store::merges::{Envelope, Progress};
 use admit::Admission;
 use size::ChunkSize;
 
@@ -53,11 +53,13 @@ impl Until {
         }
     }
 
-    /// Asked between chunks: why to leave off, if there is a reason.
-    fn pause(&self) -> Option<Ending> {
+    /// Asked between chunks: why to leave off, if there is a reason. A slice never ends before it has moved
+    /// anything: on a database so slow that the way to the next row takes a whole slice, the merge would
+    /// otherwise go round for ever.
+    fn pause(&self, moved: &Progress) -> Option<Ending> {
         if self.stop.is_cancelled() {
             Some(Ending::Stopped)
-        } else if Instant::now() >= self.slice_ends {
+        } else if moved.has_moved() && Instant::now() >= self.slice_ends {
             Some(Ending::SliceOver)
         } else {
             None

@@ -11,3 +11,4 @@ mod rules_p;
 mod rules_r;
 mod stopping;
 mod telemetry;
+mod rules_t;

@@ -6,14 +6,20 @@ mod process;
 mod queues;
 mod seed;
 mod servers;
+mod shape;
+mod tables;
 mod worker;
+mod writer;
 
 pub use desk::Desk;
 pub use process::{Output, Process, command, output};
+pub use desk::{Desk, envelope};
 pub use queues::{Message, Queues};
 pub use seed::{NewUser, key, request};
 pub use servers::OwnServers;
+pub use shape::Shape;
 pub use worker::Running;
+pub use writer::Writer;
 
 /// Polls until the question has an answer. Bounded, so that a test that never gets it fails and says so.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
