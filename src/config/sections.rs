@@ -48,8 +48,8 @@ sections! {
         max_connections: u32 => within(1, 1000),
         /// Patience for a connection, new or from the pool.
         connect_timeout: Duration => lasting(ms(100), minutes(5)),
-        /// Patience for a lock. Below the server's `deadlock_timeout` (1 s), so that in a deadlock
-        /// the merge backs out and not the help desk.
+        /// Patience for a lock. Well below the server's `deadlock_timeout` (1 s), so that in a deadlock
+        /// the merge backs out and not the help desk, even at its second or third wait.
         lock_timeout: Duration => lasting(ms(10), minutes(1)),
         /// The longest that one statement may take.
         statement_timeout: Duration => lasting(seconds(1), minutes(10)),

@@ -25,8 +25,10 @@ pub struct Options {
     pub max_connections: u32,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
-    /// How long a statement waits for a lock. Below PostgreSQL's `deadlock_timeout` (1 s), so that in a
-    /// deadlock with the help desk it is the merge that gives way.
+    /// How long a statement waits for each lock. Well below PostgreSQL's `deadlock_timeout` (1 s), so that in
+    /// a deadlock with the help desk it is the merge that gives way. The help desk's clock starts when it
+    /// begins to wait; a merge that has locked the source and then waited elsewhere may run into the deadlock
+    /// that much later, so several waits in a row have to fit.
     pub lock_timeout: Duration,
     /// How long a statement may run.
     pub statement_timeout: Duration,
