@@ -3,6 +3,7 @@
 mod desk;
 mod environment;
 mod process;
+mod dice;
 mod queues;
 mod seed;
 mod servers;
@@ -14,6 +15,7 @@ mod writer;
 pub use desk::Desk;
 pub use process::{Output, Process, command, output};
 pub use desk::{Desk, envelope};
+pub use dice::Dice;
 pub use queues::{Message, Queues};
 pub use seed::{NewUser, key, request};
 pub use servers::OwnServers;

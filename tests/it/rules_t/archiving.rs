@@ -18,7 +18,7 @@ async fn desk_of(shape: Shape) -> Desk {
 }
 
 /// The first half of archiving: locks the ticket, keeps a copy, and takes it out with its CCs.
-fn take_out(ticket: i64) -> String {
+pub(super) fn take_out(ticket: i64) -> String {
     let here = |column| format!("WHERE account_id = 1 AND {column} = {ticket}");
     let (row, ccs) = (here("id"), here("ticket_id"));
     format!(
@@ -30,7 +30,8 @@ fn take_out(ticket: i64) -> String {
 }
 
 /// The second half: needs the requester's row, through the foreign key.
-const PUT_AWAY: &str = "INSERT INTO helpdesk.archived_tickets SELECT taken.*, now() FROM taken;
+pub(super) const PUT_AWAY: &str =
+    "INSERT INTO helpdesk.archived_tickets SELECT taken.*, now() FROM taken;
                         INSERT INTO helpdesk.archived_ticket_ccs SELECT * FROM taken_ccs";
 
 async fn archive(desk: &Desk, ticket: i64) -> Writer {
