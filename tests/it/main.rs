@@ -8,6 +8,7 @@ mod end_to_end;
 mod lanes;
 mod rules_a;
 mod rules_p;
+mod permissions;
 mod roles;
 mod rules_r;
 mod stopping;
