@@ -143,7 +143,7 @@ struct Listening {
 impl Listening {
     async fn start(broker: &broker::Settings) -> Result<Self, broker::Error> {
         let connection = Connection::open(broker, "waiting for an outcome").await?;
-        let declared = declare(&connection, &broker).await;
+        let declared = declare(&connection, broker).await;
         let opened = match declared {
             Ok(()) => Subscriber::open(&connection, &broker.names).await,
             Err(error) => Err(error),

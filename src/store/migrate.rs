@@ -32,7 +32,7 @@ impl Error {
             _ => None,
         };
         let database = cause.and_then(sqlx::Error::as_database_error);
-        let code = database.and_then(|error| error.code());
+        let code = database.and_then(sqlx::error::DatabaseError::code);
         if schema == "user_merge" && matches!(code.as_deref(), Some("42P01" | "3F000")) {
             return Self::NoHelpDesk;
         }

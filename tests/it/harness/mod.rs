@@ -1,9 +1,9 @@
 //! What every test stands on: a help desk in a database of its own, and queues under names of its own.
 
 mod desk;
+mod dice;
 mod environment;
 mod process;
-mod dice;
 mod queues;
 mod seed;
 mod servers;
@@ -12,10 +12,9 @@ mod tables;
 mod worker;
 mod writer;
 
-pub use desk::Desk;
-pub use process::{Output, Process, command, output};
 pub use desk::{Desk, envelope};
 pub use dice::Dice;
+pub use process::{Output, Process, command, output};
 pub use queues::{Message, Queues};
 pub use seed::{NewUser, key, request};
 pub use servers::OwnServers;
