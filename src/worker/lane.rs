@@ -12,6 +12,18 @@ use crate::broker::{Error, Lane, Session};
 use crate::config;
 use crate::telemetry::{Condition, metric};
 
+/// How long messages are taken one by one after a frame that can't be read: the broker needs less to dead-letter
+/// the message that is in it.
+const CAUTION: Duration = Duration::from_secs(30);
+
+/// Why a session ended that did not fail.
+enum Ended {
+    /// The worker stops.
+    Stopped,
+    /// Messages were taken one by one for long enough.
+    CautionOver,
+}
+
 /// Consumes until the worker stops. An error before the first message of all, and one that won't pass, is
 /// returned; whatever happens later is answered by a new session.
 pub(super) async fn run(worker: Arc<Worker>, lane: Lane) -> Result<(), Error> {
@@ -20,19 +32,24 @@ pub(super) async fn run(worker: Arc<Worker>, lane: Lane) -> Result<(), Error> {
     let tasks = TaskTracker::new();
     let mut pauses = reconnect_pauses();
     let mut has_consumed = false;
-    let mut prefetch = settings.prefetch;
+    let mut is_cautious = false;
 
     while !worker.stop.is_cancelled() {
+        let prefetch = if is_cautious { 1 } else { settings.prefetch };
         let error = match Session::open(&worker.broker, lane, prefetch).await {
             Ok(session) => {
                 has_consumed = true;
                 pauses.reset();
                 info!(lane = lane.label(), "consuming");
                 worker.health.set(Condition::Consuming(lane.label()), true);
-                let ended = consume(&worker, session, &hands, &tasks).await;
+                let ended = consume(&worker, session, &hands, &tasks, is_cautious).await;
                 worker.health.set(Condition::Consuming(lane.label()), false);
                 match ended {
-                    Ok(()) => break,
+                    Ok(Ended::Stopped) => break,
+                    Ok(Ended::CautionOver) => {
+                        is_cautious = false;
+                        continue;
+                    }
                     Err(error) => error,
                 }
             }
@@ -41,11 +58,7 @@ pub(super) async fn run(worker: Arc<Worker>, lane: Lane) -> Result<(), Error> {
         };
         // A frame that can't be read comes back until the broker dead-letters it: alone, so that no other
         // message is counted with it (rule R6).
-        prefetch = if matches!(error, Error::Unreadable { .. }) {
-            1
-        } else {
-            settings.prefetch
-        };
+        is_cautious = matches!(error, Error::Unreadable { .. });
         metric::broker_failures("consuming", cause(&error));
         if error.is_lasting() {
             error!(lane = lane.label(), %error, "can't consume");
@@ -68,21 +81,25 @@ async fn consume(
     mut session: Session,
     hands: &Arc<Semaphore>,
     tasks: &TaskTracker,
-) -> Result<(), Error> {
+    is_cautious: bool,
+) -> Result<Ended, Error> {
     let lane = session.lane();
+    let caution = tokio::time::sleep(if is_cautious { CAUTION } else { Duration::MAX });
+    tokio::pin!(caution);
     let ended = loop {
         let hand = tokio::select! {
             hand = hands.clone().acquire_owned() => hand,
-            () = worker.stop.cancelled() => break Ok(()),
+            () = worker.stop.cancelled() => break Ok(Ended::Stopped),
             () = ends(&session) => break Err(cancelled(worker, lane)),
         };
         tokio::select! {
             () = worker.gate.wait() => {}
-            () = worker.stop.cancelled() => break Ok(()),
+            () = worker.stop.cancelled() => break Ok(Ended::Stopped),
         }
         let delivery = tokio::select! {
             delivery = session.next() => delivery,
-            () = worker.stop.cancelled() => break Ok(()),
+            () = &mut caution => break Ok(Ended::CautionOver),
+            () = worker.stop.cancelled() => break Ok(Ended::Stopped),
         };
         match delivery {
             Some(Ok(delivery)) => {
@@ -104,6 +121,7 @@ async fn consume(
         }
         tasks.close();
         tasks.wait().await;
+        tasks.reopen();
     }
     session.close().await;
     ended
