@@ -10,6 +10,7 @@ mod permissions;
 mod roles;
 mod rules_a;
 mod rules_p;
+mod rules_d;
 mod rules_r;
 mod rules_t;
 mod stopping;

@@ -1,0 +1,6 @@
+//! Rules D: the hand-over to deletion.
+
+mod chains;
+mod ending;
+mod late;
+mod message;
