@@ -68,7 +68,9 @@ impl Session {
             connection,
             ..
         } = self;
-        drop(consumer);
+        // Dropping the consumer closes its channel beside the connection, and the client library takes the
+        // broker's answer to the one for an error of the other.
         connection.close().await;
+        drop(consumer);
     }
 }

@@ -192,8 +192,9 @@ impl Listening {
 
     async fn end(self) {
         let Self { events, connection } = self;
-        drop(events);
+        // In this order: as in [`broker::Session::close`].
         connection.close().await;
+        drop(events);
     }
 }
 

@@ -21,6 +21,10 @@ const WAITING: usize = 4096;
 const UNDER_WAY: usize = 256;
 /// Confirmed messages are marked in batches of at most this many.
 const MARKED_AT_ONCE: usize = 200;
+/// The backlog is counted at every so many looks.
+const COUNTED_EVERY: u32 = 5;
+/// How often what was published long ago is removed.
+const TIDIED_EVERY: Duration = Duration::from_mins(1);
 
 /// Where a merge leaves what its commit has promised.
 pub(super) struct HandOver(mpsc::Sender<Promised>);
@@ -50,23 +54,28 @@ pub(super) async fn run(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut under_way = FuturesUnordered::new();
     let mut confirmed: Vec<(AccountId, i64)> = Vec::new();
-    let mut last_prune = Instant::now();
+    let (mut last_tidied, mut looks) = (Instant::now(), 0_u32);
 
     loop {
         tokio::select! {
             biased;
             Some(published) = under_way.next(), if !under_way.is_empty() => confirmed.extend(published),
-            Some(message) = handed_over.recv(), if under_way.len() < UNDER_WAY => {
-                under_way.push(publish(&worker, message));
-            }
-            _ = ticks.tick(), if under_way.is_empty() && !stop.is_cancelled() => {
+            // Before the messages of merges that end now: where they never cease, what a crash left is due too.
+            _ = ticks.tick(), if under_way.len() < UNDER_WAY && !stop.is_cancelled() => {
                 for message in left_behind(&worker).await {
                     under_way.push(publish(&worker, message));
                 }
-                if last_prune.elapsed() > Duration::from_mins(1) {
-                    last_prune = Instant::now();
+                if looks.is_multiple_of(COUNTED_EVERY) {
+                    count(&worker).await;
+                }
+                looks = looks.wrapping_add(1);
+                if last_tidied.elapsed() > TIDIED_EVERY {
+                    last_tidied = Instant::now();
                     tidy(&worker).await;
                 }
+            }
+            Some(message) = handed_over.recv(), if under_way.len() < UNDER_WAY => {
+                under_way.push(publish(&worker, message));
             }
             () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty() => break,
         }
@@ -127,6 +136,9 @@ async fn tidy(worker: &Worker) {
     if let Err(error) = prune(&worker.pool, keep, 1_000).await {
         warn!(cause = error.class(), "the outbox can't be pruned: {error}");
     }
+}
+
+async fn count(worker: &Worker) {
     if let Ok((pending, oldest)) = backlog(&worker.pool).await {
         metric::outbox_pending(u32::try_from(pending).unwrap_or(u32::MAX));
         metric::outbox_oldest_seconds(Duration::from_secs_f64(oldest.max(0.0)));

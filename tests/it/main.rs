@@ -6,6 +6,7 @@ mod broker;
 mod commands;
 mod end_to_end;
 mod lanes;
+mod panics;
 mod permissions;
 mod roles;
 mod rules_a;

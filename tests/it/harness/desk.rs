@@ -106,6 +106,23 @@ impl Desk {
             .unwrap();
     }
 
+    /// The database takes no connections any more, and those of workers end.
+    pub async fn shut(&self) {
+        let name = &self.name;
+        execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+        execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = '{name}' AND application_name = 'user-merge'"
+        ))
+        .await;
+    }
+
+    /// Takes connections again.
+    pub async fn reopen(&self) {
+        let name = &self.name;
+        execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    }
+
     /// This database's URL, for processes.
     pub fn url(&self) -> String {
         options().database(&self.name).to_url_lossy().to_string()

@@ -36,6 +36,11 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     panic!("never happened: {what}");
 }
 
+/// The broker's address, for a connection of the test's own.
+pub fn broker_url() -> String {
+    address("USER_MERGE__BROKER__URL")
+}
+
 /// A server's address, as `tests/run` gives it.
 fn address(variable: &str) -> String {
     std::env::var(variable)
