@@ -4,6 +4,7 @@ mod harness;
 
 mod broker;
 mod commands;
+mod deploy;
 mod end_to_end;
 mod lanes;
 mod panics;
