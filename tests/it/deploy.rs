@@ -38,7 +38,7 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// What stands between the brackets that open at the start of a text.
-fn bracketed<'a>(text: &'a str, open: char, close: char) -> Option<&'a str> {
+fn bracketed(text: &str, open: char, close: char) -> Option<&str> {
     let rest = text.trim_start().strip_prefix(open)?;
     Some(&rest[..rest.find(close).expect("a closing bracket")])
 }
