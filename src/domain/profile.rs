@@ -107,7 +107,7 @@ pub struct ProfileChange {
 #[must_use]
 pub fn combine(source: &Profile, target: &Profile, rules: ProfileRules) -> ProfileChange {
     let mut change = ProfileChange::default();
-    change.counts.dropped.clone_from(&source.private); // P2, P5, P6, P8 to P13
+    change.counts.dropped.clone_from(&source.private); // P2, P5, P6, P8, P9, P10, P11, P12, P13
     change.counts.suspension_differs = source.suspended != target.suspended; // P16
     identities(source, target, rules, &mut change);
     organizations(source, target, rules, &mut change);

@@ -63,7 +63,7 @@ metrics! {
     one rejections(reason) = "user_merge_rejections_total", "merges",
         "Merges rejected, by reason code.";
     time merge_seconds(lane) = "user_merge_merge_seconds", "seconds" / MERGE,
-        "Time from a merge's acceptance to its last commit.";
+        "Time from taking a request off its queue to the last commit of its merge.";
     sum tickets_moved(store) = "user_merge_tickets_moved_total", "tickets",
         "Tickets that got the target as requester; store: live, closed, archived.";
     sum ccs(result) = "user_merge_ccs_total", "ccs",
@@ -79,13 +79,13 @@ metrics! {
     one dead_letters(reason) = "user_merge_dead_letters_total", "messages",
         "Messages put into the dead-letter queue.";
     one outbox_published(destination) = "user_merge_outbox_published_total", "messages",
-        "Messages from the outbox that the broker confirmed; destination: deletion, events.";
+        "Messages from the outbox that the broker confirmed; destination: deletion, event, dead.";
     level outbox_pending() = "user_merge_outbox_pending", "messages",
         "Messages in the outbox that are not confirmed yet.";
     age outbox_oldest_seconds() = "user_merge_outbox_oldest_seconds", "seconds",
         "Age of the oldest of them; 0 if there is none.";
     sum late_tickets() = "user_merge_late_tickets_total", "tickets",
-        "Tickets that reached a user after the merge and were moved on by the sweep.";
+        "Tickets and CCs that reached a user after the merge and were moved on by the sweep.";
     one broker_failures(connection, cause) = "user_merge_broker_failures_total", "failures",
         "Broker connections lost or refused.";
     one stale_acks() = "user_merge_stale_acks_total", "acknowledgements",

@@ -1,0 +1,7 @@
+//! The invariants of the house, looked for in the source itself.
+
+mod files;
+pub mod lexer;
+mod rooms;
+pub mod source;
+mod statements;
