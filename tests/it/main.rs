@@ -1,5 +1,12 @@
 //! The integration tests: one binary, one harness, real servers. `tests/run` starts them.
 
+#![allow(
+    clippy::float_cmp,
+    clippy::default_trait_access,
+    clippy::format_push_string,
+    reason = "counters are whole numbers; a test reads better without ceremony"
+)]
+
 mod harness;
 
 mod broker;
@@ -9,13 +16,13 @@ mod end_to_end;
 mod lanes;
 mod panics;
 mod permissions;
+mod readme;
 mod roles;
 mod rules_a;
-mod readme;
-mod rules_p;
 mod rules_d;
+mod rules_p;
 mod rules_r;
 mod rules_t;
 mod stopping;
-mod telemetry;
 mod structure;
+mod telemetry;

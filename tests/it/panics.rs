@@ -28,10 +28,10 @@ async fn r7_a_panic_takes_neither_a_hand_nor_the_message() {
         (desk.number(COMPLETED).await == 1).then_some(())
     })
     .await;
-    let line = worker.line("panicked at ").await;
+    let told = worker.line("panicked at ").await;
     assert!(
-        line.contains("\"merge.id\"") && line.contains("\"source.id\":1"),
-        "{line}"
+        told.contains("\"merge.id\"") && told.contains("\"source.id\":1"),
+        "{told}"
     );
     worker
         .line("failed: the merge made this program panic")

@@ -28,7 +28,7 @@ async fn large() -> (Desk, Queues) {
 
 fn patient(desk: &mut Desk) {
     desk.settings.database.lock_timeout = Duration::from_secs(50);
-    desk.settings.database.statement_timeout = Duration::from_secs(60);
+    desk.settings.database.statement_timeout = Duration::from_mins(1);
 }
 
 /// Holds one row, as the help desk may, until it is rolled back.

@@ -99,7 +99,7 @@ async fn a_broker_that_can_not_be_used_is_one_sentence_without_its_password() {
         .to_owned();
     let (at, user) = (
         place(&url).to_owned(),
-        url.split("@").next().unwrap().to_owned(),
+        url.split('@').next().unwrap().to_owned(),
     );
     for (url, status, part) in [
         (

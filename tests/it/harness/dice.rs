@@ -1,4 +1,4 @@
-//! Chance that can be repeated: the seed is printed with a failing test, and taken from TEST_SEED if set.
+//! Chance that can be repeated: the seed is printed with a failing test, and taken from `TEST_SEED` if set.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Dice(u64);
 
 impl Dice {
-    /// Seeded by TEST_SEED, or by the time.
+    /// Seeded by `TEST_SEED`, or by the time.
     pub fn new() -> Self {
         let seed = match std::env::var("TEST_SEED") {
             Ok(seed) => seed.parse().expect("TEST_SEED is a number"),

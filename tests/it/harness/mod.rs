@@ -12,14 +12,11 @@ mod tables;
 mod worker;
 mod writer;
 
-pub use desk::{Desk, envelope};
+pub use desk::Desk;
 pub use dice::Dice;
 pub use process::{Output, Process, command, output};
 pub use queues::{Message, Queues};
 pub use seed::{NewUser, key, request};
-pub use desk::Desk;
-pub use queues::Queues;
-pub use seed::{NewUser, request};
 pub use servers::OwnServers;
 pub use shape::Shape;
 pub use worker::Running;

@@ -9,8 +9,6 @@ use super::{Desk, eventually};
 
 /// A worker that runs until it is stopped or dropped.
 pub struct Running {
-    /// Its readiness.
-    pub health: Health,
     stop: CancellationToken,
     task: JoinHandle<Result<(), worker::Error>>,
 }
@@ -31,7 +29,7 @@ impl Running {
             health.missing().await.is_empty().then_some(())
         })
         .await;
-        Self { health, stop, task }
+        Self { stop, task }
     }
 
     /// Stops it and waits for its last safe point.

@@ -191,14 +191,14 @@ async fn t9_d4_the_ledger_explains_everything_under_a_busy_help_desk() {
     fill(&desk).await;
     let desk = Arc::new(desk);
 
-    let merged = CancellationToken::new();
+    let done = CancellationToken::new();
     let writers: Vec<_> = (1..=WRITERS)
-        .map(|writer| tokio::spawn(work(desk.clone(), merged.clone(), dice.split(), writer)))
+        .map(|writer| tokio::spawn(work(desk.clone(), done.clone(), dice.split(), writer)))
         .collect();
     let again = tokio::time::timeout(Duration::from_secs(50), merge(&desk))
         .await
         .unwrap();
-    merged.cancel();
+    done.cancel();
     let merger = desk.merger();
     let mut late = 0;
     while writers.iter().any(|writer| !writer.is_finished()) {

@@ -163,11 +163,11 @@ fn item_length(tokens: &[Token]) -> usize {
 
 #[test]
 fn comments_texts_and_characters_are_told_apart() {
-    let source = r###"
+    let source = r##"
         // sqlx::query!("no")
         /* nor here */ fn name<'a>(c: &'a str) -> char { let x = ('"', '\'', '\\', b"a\"b", r#"c"d"#, 1_000u8); '{' }
         #[doc = "text"] #[cfg(test)] mod tests; #[cfg(test)] mod inner { fn gone() {} } fn kept() {}
-    "###;
+    "##;
     let tokens = lex(source);
     let texts: Vec<_> = tokens
         .iter()

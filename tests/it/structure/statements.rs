@@ -49,7 +49,10 @@ fn statements(file: &File) -> Vec<Statement> {
     let mut found = Vec::new();
     for at in 2..code.len() {
         if code[at - 1].is("fn") {
-            function = code[at].word().unwrap_or_default().to_owned();
+            code[at]
+                .word()
+                .unwrap_or_default()
+                .clone_into(&mut function);
         }
         let is_query = MACROS.iter().any(|name| code[at - 2].is(name)) && code[at - 1].is("!");
         if !is_query {
@@ -140,9 +143,7 @@ fn every_statement_is_bounded_by_the_account() {
                 "{function} in {}: {open:?}",
                 file.path
             );
-            if !open.is_empty() {
-                across.insert(function.clone());
-            } else {
+            if open.is_empty() {
                 let is_account = first_argument
                     .iter()
                     .any(|word| word == "account" || word == "account_id");
@@ -151,6 +152,8 @@ fn every_statement_is_bounded_by_the_account() {
                     "{function} in {}: $1 is {first_argument:?}",
                     file.path
                 );
+            } else {
+                across.insert(function.clone());
             }
         }
     }
