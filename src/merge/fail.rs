@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Merger, announce};
+use super::{Failed, Merger, announce};
 use crate::domain::MergeId;
 use crate::message::Failure;
+use crate::store::Result;
 use crate::store::merges::{Envelope, Held, State, record_failure};
 use crate::store::outbox::{Destination, Draft, Promised};
-use crate::store::{Error, Result};
 
 /// Why a message can't be settled now.
 #[derive(Debug)]
 pub enum Cause<'a> {
     /// The database said no.
-    Error(&'a Error),
+    Error(&'a Failed),
     /// It has waited for a conflicting merge for as long as the setting allows (rule A10).
     Conflict,
     /// The program itself failed: a mistake in it that this merge brings out.
@@ -27,7 +27,7 @@ pub enum Cause<'a> {
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Error(error) => error.fmt(f),
+            Self::Error(failed) => failed.fmt(f),
             Self::Conflict => f.write_str("a conflicting merge has not ended in time"),
             Self::Panic => f.write_str("the merge made this program panic"),
         }
@@ -56,7 +56,7 @@ pub enum Given {
 impl Cause<'_> {
     fn label(&self) -> Cow<'static, str> {
         match self {
-            Self::Error(error) => error.label(),
+            Self::Error(failed) => failed.error.label(),
             Self::Conflict => "conflicting_merge".into(),
             Self::Panic => "panic".into(),
         }
@@ -66,7 +66,7 @@ impl Cause<'_> {
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Error(error) => error.class(),
+            Self::Error(failed) => failed.error.class(),
             Self::Conflict => "conflicting_merge",
             Self::Panic => "panic",
         }
@@ -74,7 +74,7 @@ impl Cause<'_> {
 
     const fn may_pass(&self) -> bool {
         match self {
-            Self::Error(error) => error.is_passing(),
+            Self::Error(failed) => failed.error.is_passing(),
             Self::Conflict => false,
             // Perhaps another version of this program knows better.
             Self::Panic => true,
@@ -107,10 +107,14 @@ impl Merger {
         cause: &Cause<'_>,
     ) -> Result<Given> {
         let label = cause.label();
+        let fence = match cause {
+            Cause::Error(failed) => failed.fence,
+            Cause::Conflict | Cause::Panic => None,
+        };
         let mut tx = self.pool.begin().await?;
-        let held = record_failure(&mut tx, envelope, &label).await?;
+        let held = record_failure(&mut tx, envelope, fence, &label).await?;
         let Some(held) = held else {
-            // Finished by somebody else meanwhile, or the key is another pair's: the next look will tell.
+            // Finished or taken over by somebody else meanwhile, or the key is another pair's: the next look tells.
             tx.commit().await?;
             return Ok(Given::Time {
                 delay: self.delay(1),

@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use fail::{Cause, Given};
-pub use report::{Ending, Report};
+pub use report::{Ending, Failed, Report};
 
 use crate::config;
 use crate::domain::MergeId;
 use crate::store;
-use crate::store::merges::{Envelope, Progress};
+use crate::store::merges::{Envelope, Held, Progress};
 use admit::Admission;
 use size::ChunkSize;
 
@@ -93,21 +93,34 @@ impl Merger {
     /// # Errors
     /// Whatever the database answered; [`store::Error::is_passing`] tells whether to try again. Nothing is
     /// half done: what was committed stays, what was not is rolled back.
-    pub async fn run(&self, envelope: Envelope<'_>, until: &Until) -> store::Result<Report> {
+    pub async fn run(&self, envelope: Envelope<'_>, until: &Until) -> Result<Report, Failed> {
         match self.admit(envelope).await? {
             Admission::Settled(report) => Ok(report),
             Admission::Large(held) => {
-                let mut report = Report::of(held.record.id);
-                report.ending = loop {
-                    if let Some(pause) = self.drain(envelope, &held, until, &mut report).await? {
-                        break pause;
-                    }
-                    if let Some(ending) = self.complete(envelope, &held, &mut report).await? {
-                        break ending;
-                    }
-                };
-                Ok(report)
+                let run = self.run_large(envelope, &held, until).await;
+                run.map_err(|error| Failed {
+                    error,
+                    fence: Some(held.record.fence),
+                })
             }
         }
+    }
+
+    async fn run_large(
+        &self,
+        envelope: Envelope<'_>,
+        held: &Held,
+        until: &Until,
+    ) -> store::Result<Report> {
+        let mut report = Report::of(held.record.id);
+        report.ending = loop {
+            if let Some(pause) = self.drain(envelope, held, until, &mut report).await? {
+                break pause;
+            }
+            if let Some(ending) = self.complete(envelope, held, &mut report).await? {
+                break ending;
+            }
+        };
+        Ok(report)
     }
 }

@@ -1,6 +1,7 @@
 //! What a run of the merge came to.
 
 use crate::domain::{MergeId, Reason};
+use crate::store::Error;
 use crate::store::merges::Progress;
 use crate::store::outbox::Promised;
 
@@ -36,6 +37,23 @@ impl Ending {
             Self::SliceOver => "slice_over",
             Self::Stopped => "stopped",
         }
+    }
+}
+
+/// A run that did not come to an end or a pause.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failed {
+    /// What went wrong.
+    pub error: Error,
+    /// The number under which the run held the merge, if it came that far: its failure counts only as long as
+    /// no one else has taken the merge over (rule R5).
+    pub fence: Option<i64>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, fence: None }
     }
 }
 

@@ -9,10 +9,9 @@ use tracing::{Instrument, debug, info_span};
 use super::{Worker, dead, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::{MergeId, MergeRequest};
-use crate::merge::{Cause, Report, Until};
+use crate::merge::{Cause, Failed, Report, Until};
 use crate::message;
 use crate::retry::Tries;
-use crate::store;
 use crate::store::merges::Envelope;
 use crate::telemetry::metric;
 
@@ -77,7 +76,7 @@ async fn merge(
             Ok(report) => {
                 return settle::report(worker, lane, delivery, report, envelope, began).await;
             }
-            Err(error) if error.is_outage() => {
+            Err(failed) if failed.error.is_outage() => {
                 worker.gate.shut(&worker.stop);
                 tokio::select! {
                     () = worker.gate.wait() => {}
@@ -87,8 +86,8 @@ async fn merge(
                     return settle::give_back(delivery).await;
                 }
             }
-            Err(error) => {
-                let cause = Cause::Error(&error);
+            Err(failed) => {
+                let cause = Cause::Error(&failed);
                 return settle::failure(worker, lane, delivery, envelope, &cause).await;
             }
         }
@@ -96,18 +95,18 @@ async fn merge(
 }
 
 /// A few tries in quick succession: most of what may pass has passed by then (rule R7).
-async fn run(worker: &Worker, envelope: Envelope<'_>) -> store::Result<Report> {
+async fn run(worker: &Worker, envelope: Envelope<'_>) -> Result<Report, Failed> {
     let mut tries = Tries::new(worker.settings.retry.immediate, worker.settings.retry.base);
     loop {
         let until = Until::new(worker.stop.clone(), worker.settings.merge.slice);
-        let error = match worker.merger.run(envelope, &until).await {
-            Err(error) if error.is_worth_another_try() => error,
+        let failed = match worker.merger.run(envelope, &until).await {
+            Err(failed) if failed.error.is_worth_another_try() => failed,
             result => return result,
         };
         if !tries.again().await {
-            return Err(error);
+            return Err(failed);
         }
-        debug!(cause = error.class(), "trying again");
-        metric::retries(error.class());
+        debug!(cause = failed.error.class(), "trying again");
+        metric::retries(failed.error.class());
     }
 }

@@ -73,7 +73,7 @@ pub(super) async fn failure(
     envelope: Envelope<'_>,
     cause: &Cause<'_>,
 ) {
-    if matches!(cause, Cause::Error(Error::Fenced)) {
+    if matches!(cause, Cause::Error(failed) if matches!(failed.error, Error::Fenced)) {
         // Whoever took the merge over settles it; this message asks again later, for the outcome.
         metric::fenced();
         let delay = worker.settings.retry.delays[0];

@@ -75,10 +75,11 @@ pub async fn hold(
 }
 
 /// Counts a try that failed, in the database, where no crash forgets it. `None` where the merge is finished
-/// by now, or the key is another pair's: then there is nothing to count.
+/// by now, is no longer held under `fence`, or the key is another pair's: then there is nothing to count.
 pub async fn record_failure(
     connection: &mut PgConnection,
     envelope: Envelope<'_>,
+    fence: Option<i64>,
     error: &str,
 ) -> Result<Option<Held>> {
     let request = envelope.request;
@@ -92,6 +93,7 @@ pub async fn record_failure(
         SET state = 'running', attempts = CASE WHEN m.state = 'failed' THEN 1 ELSE m.attempts + 1 END,
             last_error = $11, updated_at = now()
         WHERE m.source_user_id = $4 AND m.target_user_id = $5 AND m.state IN ('running', 'failed')
+          AND ($12::bigint IS NULL OR m.fence = $12)
         RETURNING id, fence, attempts, accepted_at, live, closed, archived, ccs_moved, ccs_deduplicated
         "#,
         request.account_id.get(),
@@ -105,6 +107,7 @@ pub async fn record_failure(
         envelope.correlation_id,
         envelope.traceparent,
         error,
+        fence,
     )
     .fetch_optional(connection)
     .await?;

@@ -64,7 +64,10 @@ impl Desk {
             tokio_util::sync::CancellationToken::new(),
             self.settings.merge.slice,
         );
-        merger.run(envelope(request), &until).await
+        merger
+            .run(envelope(request), &until)
+            .await
+            .map_err(|failed| failed.error)
     }
 
     /// Makes chunks of exactly so many rows: a merge of more than that is a large one.
@@ -79,7 +82,10 @@ impl Desk {
             tokio_util::sync::CancellationToken::new(),
             std::time::Duration::ZERO,
         );
-        self.merger().run(envelope(request), &until).await
+        self.merger()
+            .run(envelope(request), &until)
+            .await
+            .map_err(|failed| failed.error)
     }
 
     /// One number from a query: the test's own look at the tables.

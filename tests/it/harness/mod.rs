@@ -12,7 +12,7 @@ mod tables;
 mod worker;
 mod writer;
 
-pub use desk::Desk;
+pub use desk::{Desk, envelope};
 pub use dice::Dice;
 pub use process::{Output, Process, command, output};
 pub use queues::{Message, Queues};

@@ -73,7 +73,12 @@ impl Desk {
             tokio_util::sync::CancellationToken::new(),
             self.settings.merge.slice,
         );
-        tokio::spawn(async move { merger.run(envelope(&request), &until).await })
+        tokio::spawn(async move {
+            merger
+                .run(envelope(&request), &until)
+                .await
+                .map_err(|failed| failed.error)
+        })
     }
 
     /// Runs a request for one time slice that is over at once: a large merge pauses after a chunk.
@@ -86,7 +91,10 @@ impl Desk {
             tokio_util::sync::CancellationToken::new(),
             std::time::Duration::ZERO,
         );
-        merger.run(envelope(request), &until).await
+        merger
+            .run(envelope(request), &until)
+            .await
+            .map_err(|failed| failed.error)
     }
 
     /// Returns once a merge waits for this transaction's locks.

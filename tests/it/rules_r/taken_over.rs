@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use user_merge::merge::Ending;
+use user_merge::merge::{Cause, Ending, Failed, Given};
 use user_merge::store::Error;
 use user_merge::store::merges::{Envelope, hold};
 
 use super::{assert_each_moved_once, open_transaction, waiting_for_locks};
-use crate::harness::{Desk, eventually, request};
+use crate::harness::{Desk, envelope, eventually, request};
 
 const FENCE: &str = "SELECT max(fence) FROM user_merge.merges";
 const STATE: &str = "SELECT string_agg(state, ' ') FROM user_merge.merges";
@@ -152,4 +152,41 @@ async fn r5_a_chunk_of_a_merge_that_has_ended_does_nothing() {
     let (old, ()) = tokio::join!(old, finished);
     assert!(matches!(old, Err(Error::Fenced)), "{old:?}");
     assert_each_moved_once(&desk, 20).await;
+}
+
+/// R5: the failure of a run that lost the merge meanwhile is not the merge's: it counts no try and gives
+/// nothing up, even where it was the last one.
+#[tokio::test]
+async fn r5_the_failure_of_a_worker_that_lost_the_merge_counts_for_nothing() {
+    let mut desk = desk().await;
+    desk.settings.retry.max_attempts = 1;
+    let merge = request(1, 2);
+    desk.run_one_chunk(&merge).await.unwrap();
+    desk.execute("UPDATE user_merge.merges SET fence = 7").await;
+    let fail = async |fence| {
+        let failed = Failed {
+            error: Error::RowCount {
+                what: "rows",
+                expected: 1,
+                touched: 0,
+            },
+            fence,
+        };
+        let cause = Cause::Error(&failed);
+        desk.merger()
+            .fail(envelope(&merge), b"{}", &cause)
+            .await
+            .unwrap()
+    };
+
+    assert!(matches!(fail(Some(6)).await, Given::Time { .. }));
+    assert_eq!(desk.text(STATE).await.as_deref(), Some("running"));
+    assert_eq!(
+        desk.number("SELECT max(attempts)::bigint FROM user_merge.merges")
+            .await,
+        0
+    );
+
+    assert!(matches!(fail(Some(7)).await, Given::Up { .. }));
+    assert_eq!(desk.text(STATE).await.as_deref(), Some("failed"));
 }
