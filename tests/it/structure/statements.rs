@@ -112,6 +112,9 @@ fn is_bounded(before: &str, part: &str) -> bool {
             .is_some_and(|(_, columns)| columns.starts_with("account_id,"));
         return is_first && (part.contains("VALUES ($1,") || part.contains("SELECT $1,"));
     }
+    if part.starts_with("user_merge.canonical_user(") {
+        return part.starts_with("user_merge.canonical_user($1,"); // a function, bounded by what it is given
+    }
     if part.starts_with("helpdesk.accounts ") {
         return part.contains("WHERE id = $1)");
     }
@@ -214,6 +217,8 @@ fn a_bound_is_told_from_what_only_looks_like_one() {
         ),
         ("SELECT 1 FROM helpdesk.accounts WHERE id = $1)", true),
         ("SELECT 1 FROM helpdesk.accounts", false),
+        ("SELECT user_merge.canonical_user($1, $2)", true),
+        ("SELECT user_merge.canonical_user($2, $1)", false),
     ];
     for (sql, bounded) in cases {
         assert_eq!(unbounded(sql).is_empty(), bounded, "{sql}");
