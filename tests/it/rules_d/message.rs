@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lapin::options::QueueDeleteOptions;
-use user_merge::broker::{Connection, declare};
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
 
 use crate::harness::{Desk, Message, Queues, Running, eventually, key, request};
 
@@ -97,57 +97,73 @@ async fn d2_a_merge_that_is_rolled_back_asks_for_no_deletion() {
     assert_eq!(desk.number(tombstones).await, 1);
 }
 
-/// D2: while the deletion queue is away the message waits in the outbox, tried again and again, and the merge
-/// is done all the same; once the queue is back it goes out, once, under its key.
+/// D2: a deletion queue that refuses the message, full, and one that is gone: the merge is done all the same,
+/// its message waits in the outbox and is tried again; once there is a queue it goes out, once, under its key.
 #[tokio::test]
 async fn d2_the_message_waits_for_its_queue() {
     let (desk, queues) = desk().await;
     let worker = Running::start(&desk).await;
-    // The publisher declares the queue when it connects: let that be over.
+    // The publisher declares what is missing when it connects: let that be over.
     queues.send(&request(3, 4)).await;
-    assert_eq!(
-        message_id(&queues.next(DELETION).await),
-        "user-deletion:1:3"
-    );
+    let first = queues.next(DELETION).await;
+    assert_eq!(message_id(&first), "user-deletion:1:3");
     assert_eq!(queues.event().await.json()["source_user_id"], 3);
-    let name = queues.name(DELETION);
+    delete_queue(&queues).await;
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongInt(0));
+    full.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
     queues
         .channel
-        .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
+        .queue_declare(queues.name(DELETION).as_str().into(), durable, full)
         .await
         .unwrap();
 
     queues.send(&request(1, 2)).await;
     assert_eq!(queues.event().await.json()["type"], "merge.completed");
-    let claimed = || async {
-        desk.text(
-            "SELECT claimed_until::text FROM user_merge.outbox WHERE destination = 'deletion'",
-        )
-        .await
-    };
     for _ in 0..2 {
-        let before = claimed().await;
+        let before = waiting_until(&desk).await;
         eventually("another try", || async {
-            (claimed().await != before).then_some(())
+            (waiting_until(&desk).await != before).then_some(())
         })
         .await;
     }
-    let waiting = "SELECT count(*) FROM user_merge.outbox
-                   WHERE destination = 'deletion' AND published_at IS NULL";
-    assert_eq!(desk.number(waiting).await, 1);
+    assert!(waiting_until(&desk).await.is_some());
     let tombstone = "SELECT merged_into FROM helpdesk.users WHERE id = 1";
     assert_eq!(desk.number(tombstone).await, 2);
 
-    let broker = user_merge::app::broker(&desk.settings).unwrap();
-    let connection = Connection::open(&broker, "test").await.unwrap();
-    declare(&connection, &broker).await.unwrap();
-    connection.close().await;
-
+    delete_queue(&queues).await;
+    all_published(&desk).await;
     let message = queues.next(DELETION).await;
     assert_eq!(message_id(&message), "user-deletion:1:1");
-    all_published(&desk).await;
     worker.stop().await;
     assert!(queues.peek(DELETION).await.is_none(), "once");
+}
+
+async fn delete_queue(queues: &Queues) {
+    let name = queues.name(DELETION);
+    let options = QueueDeleteOptions::default();
+    queues
+        .channel
+        .queue_delete(name.as_str().into(), options)
+        .await
+        .unwrap();
+}
+
+/// Until when somebody has the unpublished message: each try sets it anew.
+async fn waiting_until(desk: &Desk) -> Option<String> {
+    desk.list(
+        "SELECT claimed_until::text FROM user_merge.outbox
+         WHERE message_id = 'user-deletion:1:1' AND published_at IS NULL",
+    )
+    .await
+    .pop()
 }
 
 /// D2: what a worker committed and did not live to publish goes out by the next one; what it published and did
