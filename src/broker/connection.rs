@@ -76,9 +76,10 @@ impl Connection {
     pub(super) async fn shut(&self) {
         if self.is_open() {
             let closing = self.amqp.close(200, "done".into());
-            if !matches!(timeout(self.reply_timeout, closing).await, Ok(Ok(()))) {
-                tracing::debug!("the broker did not answer the closing of a connection");
+            if matches!(timeout(self.reply_timeout, closing).await, Ok(Ok(()))) {
+                return self.socket.let_go();
             }
+            tracing::debug!("the broker did not answer the closing of a connection");
         }
         self.socket.end();
     }

@@ -82,6 +82,12 @@ fn hold(socket: &Mutex<Held>, stream: TcpStream) -> std::io::Result<()> {
 }
 
 impl Socket {
+    /// Leaves the end to the client library, which was told to close and has its answer. Where it is still at
+    /// it, a shutdown under its hands would look like an error to it.
+    pub(super) fn let_go(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Held::Ended;
+    }
+
     pub(super) fn end(&self) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Held::Stream(stream) = std::mem::replace(&mut *held, Held::Ended) {

@@ -20,7 +20,7 @@ async fn large() -> (Desk, Queues) {
     let queues = Queues::open(&mut desk).await;
     patient(&mut desk);
     let chunk = &mut desk.settings.chunk;
-    (chunk.min, chunk.initial, chunk.max) = (50, 100, 100);
+    (chunk.min, chunk.initial, chunk.max) = (100, 100, 100);
     desk.users([1, 2]).await;
     desk.tickets(1, TICKETS, 1, "open").await;
     (desk, queues)

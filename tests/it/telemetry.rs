@@ -7,20 +7,22 @@ mod readiness;
 
 use crate::harness::{Desk, Process, eventually};
 
-/// The sum of a metric's samples whose labels contain this.
-async fn metric(worker: &Process, name: &str, labels: &str) -> f64 {
+/// The sum of a metric's samples whose labels contain this, in whole numbers.
+async fn metric(worker: &Process, name: &str, labels: &str) -> u64 {
     let (status, text) = worker.get("/metrics").await;
     assert_eq!(status, 200);
     let samples = text.lines().filter(|line| {
         let rest = line.strip_prefix(name).unwrap_or_default();
         rest.starts_with(['{', ' ']) && rest.contains(labels)
     });
-    samples
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-        .sum()
+    let whole = |line: &str| {
+        let value = line.rsplit(' ').next().unwrap();
+        value.split('.').next().unwrap().parse::<u64>().unwrap()
+    };
+    samples.map(whole).sum()
 }
 
-async fn until_metric(worker: &Process, name: &str, labels: &str, least: f64) {
+async fn until_metric(worker: &Process, name: &str, labels: &str, least: u64) {
     eventually(&format!("{name}{{{labels}}} of {least}"), || async {
         (metric(worker, name, labels).await >= least).then_some(())
     })

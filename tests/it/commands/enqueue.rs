@@ -1,6 +1,6 @@
 //! `user-merge enqueue`
 
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
 use super::{assert_one_sentence, user_merge};
@@ -154,7 +154,7 @@ async fn a_missing_queue_is_made_and_one_of_another_kind_is_an_error() {
     let mut desk = Desk::open().await;
     let queues = Queues::open(&mut desk).await;
     let (channel, lane) = (&queues.channel, queues.name(LANE));
-    let delete = channel.queue_delete(lane.as_str().into(), Default::default());
+    let delete = channel.queue_delete(lane.as_str().into(), QueueDeleteOptions::default());
     delete.await.unwrap();
 
     let asked = "enqueue --account 1 --source 1 --target 2 --key m";
@@ -163,7 +163,7 @@ async fn a_missing_queue_is_made_and_one_of_another_kind_is_an_error() {
 
     // Another queue: the broker's channel remembers the kind of the first.
     let bulk = queues.name("user-merge.requests.bulk");
-    let delete = channel.queue_delete(bulk.as_str().into(), Default::default());
+    let delete = channel.queue_delete(bulk.as_str().into(), QueueDeleteOptions::default());
     delete.await.unwrap();
     let classic = channel.queue_declare(
         bulk.as_str().into(),

@@ -6,8 +6,8 @@ use lapin::BasicProperties;
 use lapin::options::QueueDeleteOptions;
 use user_merge::telemetry::metric::ALL;
 
-use super::{blocked, metric, until_merges, until_metric};
-use crate::harness::{Desk, Process, Queues, key, request};
+use super::{blocked, until_merges, until_metric};
+use crate::harness::{Desk, Process, Queues, eventually, key, request};
 
 const LANE: &str = "user-merge.requests";
 
@@ -74,43 +74,43 @@ async fn a_run_of_mixed_outcomes_moves_every_metric() {
         (
             "user_merge_requests_total",
             "lane=\"interactive\",outcome=\"completed\"",
-            1.0,
+            1,
         ),
-        ("user_merge_requests_total", "repeated", 1.0),
-        ("user_merge_requests_total", "rejected", 1.0),
-        ("user_merge_requests_total", "put_off", 1.0),
-        ("user_merge_requests_total", "unreadable", 1.0),
-        ("user_merge_requests_total", "failed", 1.0),
-        ("user_merge_rejections_total", "same_user", 1.0),
-        ("user_merge_merge_seconds_count", "interactive", 1.0),
-        ("user_merge_tickets_moved_total", "live", 2.0),
-        ("user_merge_tickets_moved_total", "closed", 1.0),
-        ("user_merge_tickets_moved_total", "archived", 1.0),
-        ("user_merge_ccs_total", "moved", 1.0),
-        ("user_merge_ccs_total", "deduplicated", 1.0),
-        ("user_merge_chunk_seconds_count", "", 3.0),
-        ("user_merge_chunk_rows_sum", "", 6.0),
-        ("user_merge_retries_total", "serialization", 2.0),
-        ("user_merge_put_off_total", "serialization", 1.0),
-        ("user_merge_put_off_total", "conflicting_merge", 1.0),
-        ("user_merge_dead_letters_total", "missing_field", 1.0),
-        ("user_merge_dead_letters_total", "other", 1.0),
-        ("user_merge_outbox_published_total", "deletion", 1.0),
-        ("user_merge_outbox_published_total", "event", 3.0),
-        ("user_merge_outbox_published_total", "dead", 1.0),
-        ("user_merge_outbox_pending", "", 1.0),
-        ("user_merge_outbox_oldest_seconds", "", 3600.0),
-        ("user_merge_late_tickets_total", "", 1.0),
+        ("user_merge_requests_total", "repeated", 1),
+        ("user_merge_requests_total", "rejected", 1),
+        ("user_merge_requests_total", "put_off", 1),
+        ("user_merge_requests_total", "unreadable", 1),
+        ("user_merge_requests_total", "failed", 1),
+        ("user_merge_rejections_total", "same_user", 1),
+        ("user_merge_merge_seconds_count", "interactive", 1),
+        ("user_merge_tickets_moved_total", "live", 2),
+        ("user_merge_tickets_moved_total", "closed", 1),
+        ("user_merge_tickets_moved_total", "archived", 1),
+        ("user_merge_ccs_total", "moved", 1),
+        ("user_merge_ccs_total", "deduplicated", 1),
+        ("user_merge_chunk_seconds_count", "", 3),
+        ("user_merge_chunk_rows_sum", "", 6),
+        ("user_merge_retries_total", "serialization", 2),
+        ("user_merge_put_off_total", "serialization", 1),
+        ("user_merge_put_off_total", "conflicting_merge", 1),
+        ("user_merge_dead_letters_total", "missing_field", 1),
+        ("user_merge_dead_letters_total", "other", 1),
+        ("user_merge_outbox_published_total", "deletion", 1),
+        ("user_merge_outbox_published_total", "event", 3),
+        ("user_merge_outbox_published_total", "dead", 1),
+        ("user_merge_outbox_pending", "", 1),
+        ("user_merge_outbox_oldest_seconds", "", 3600),
+        ("user_merge_late_tickets_total", "", 1),
         (
             "user_merge_broker_failures_total",
             "connection=\"consuming\",cause=\"cancelled\"",
-            1.0,
+            1,
         ),
-        ("user_merge_stale_acks_total", "", 1.0),
-        ("user_merge_in_flight", "", 0.0),
-        ("user_merge_consuming", "bulk", 1.0),
-        ("user_merge_fenced_total", "", 1.0),
-        ("user_merge_build_info", env!("CARGO_PKG_VERSION"), 1.0),
+        ("user_merge_stale_acks_total", "", 1),
+        ("user_merge_in_flight", "", 0),
+        ("user_merge_consuming", "bulk", 1),
+        ("user_merge_fenced_total", "", 1),
+        ("user_merge_build_info", env!("CARGO_PKG_VERSION"), 1),
     ] {
         until_metric(&worker, name, labels, least).await;
     }
@@ -143,26 +143,31 @@ async fn stale_and_fenced(desk: &Desk, queues: &Queues, worker: &Process) {
         .unwrap();
     queues.send(&request(15, 16)).await;
     blocked(desk).await;
-    until_metric(worker, "user_merge_in_flight", "interactive", 1.0).await;
+    until_metric(worker, "user_merge_in_flight", "interactive", 1).await;
     let lane = queues.name(LANE);
     let delete = queues
         .channel
         .queue_delete(lane.as_str().into(), QueueDeleteOptions::default());
     delete.await.unwrap();
-    until_metric(worker, "user_merge_broker_failures_total", "cancelled", 1.0).await;
-    // The chunk holds the merge until its commit; whenever this update comes to pass, the rest is fenced off.
-    let taking_over = async {
-        desk.execute("UPDATE user_merge.merges SET fence = fence + 1 WHERE source_user_id = 15")
-            .await;
-    };
-    tokio::join!(taking_over, async {
-        row.rollback().await.unwrap();
-    });
-    until_metric(worker, "user_merge_fenced_total", "", 1.0).await;
-    let live = "SELECT live FROM user_merge.merges WHERE source_user_id = 15 AND state = 'running'";
-    assert!(desk.number(live).await < 50);
-    assert_eq!(
-        metric(worker, "user_merge_requests_total", "fenced").await,
-        0.0
-    );
+    until_metric(worker, "user_merge_broker_failures_total", "cancelled", 1).await;
+    // All chunks pass now; the last transaction waits for the target, and finds another fence when it has it.
+    let mut target = desk.pool.begin().await.unwrap();
+    sqlx::query("SELECT id FROM helpdesk.users WHERE id = 16 FOR NO KEY UPDATE")
+        .fetch_one(&mut *target)
+        .await
+        .unwrap();
+    row.rollback().await.unwrap();
+    let moved = "SELECT live FROM user_merge.merges WHERE source_user_id = 15";
+    eventually("all chunks", || async {
+        (desk.number(moved).await == 50).then_some(())
+    })
+    .await;
+    blocked(desk).await;
+    let take_over = "UPDATE user_merge.merges SET fence = fence + 1 WHERE source_user_id = 15";
+    desk.execute(take_over).await;
+    target.rollback().await.unwrap();
+    until_metric(worker, "user_merge_fenced_total", "", 1).await;
+    let running =
+        "SELECT count(*) FROM user_merge.merges WHERE source_user_id = 15 AND state = 'running'";
+    assert_eq!(desk.number(running).await, 1);
 }

@@ -1,5 +1,6 @@
 //! `/readyz`: consuming, and the database answers.
 
+use lapin::ConnectionProperties;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
@@ -24,7 +25,7 @@ async fn ready_again_once_its_queue_is_there_again() {
     desk.users([1, 2, 3, 4]).await;
     let worker = Process::worker(&desk).ready().await;
     assert_eq!(worker.get("/healthz").await.0, 200);
-    assert_eq!(metric(&worker, "user_merge_consuming", "").await, 2.0);
+    assert_eq!(metric(&worker, "user_merge_consuming", "").await, 2);
 
     // In its place one that the worker can't use, so that it stays away for as long as the test wants.
     let (channel, lane) = (&queues.channel, queues.name(LANE));
@@ -36,7 +37,7 @@ async fn ready_again_once_its_queue_is_there_again() {
     eventually("the queue in another form", || async {
         // On a channel of its own: the worker may be quicker, and the refusal closes the channel.
         let url = crate::harness::broker_url();
-        let connection = lapin::Connection::connect(&url, Default::default())
+        let connection = lapin::Connection::connect(&url, ConnectionProperties::default())
             .await
             .unwrap();
         let own = connection.create_channel().await.unwrap();
@@ -53,7 +54,7 @@ async fn ready_again_once_its_queue_is_there_again() {
     missing(&worker, &["consuming interactive"]).await;
     assert_eq!(
         metric(&worker, "user_merge_consuming", "interactive").await,
-        0.0
+        0
     );
     assert_eq!(
         worker.get("/healthz").await.0,
@@ -66,7 +67,7 @@ async fn ready_again_once_its_queue_is_there_again() {
     let worker = worker.ready().await;
     queues.send(&request(1, 2)).await;
     until_merges(&desk, "completed", 1).await;
-    assert!(metric(&worker, "user_merge_broker_failures_total", "consuming").await >= 1.0);
+    assert!(metric(&worker, "user_merge_broker_failures_total", "consuming").await >= 1);
 }
 
 /// R7: the merges of an outage cost no attempts; what was sent meanwhile is done afterwards.
@@ -133,7 +134,7 @@ async fn ready_again_after_an_operator_closed_its_connections() {
     let its = format!("/{}\"", worker.id());
     let pids = list
         .lines()
-        .filter(|line| line.contains(&its))
+        .filter(|line| line.contains("user-merge consuming") && line.contains(&its))
         .map(|line| line.split('\t').next().unwrap());
     let pids: Vec<&str> = pids.collect();
     assert_eq!(pids.len(), 2, "a connection for each lane in {list}");
@@ -141,13 +142,7 @@ async fn ready_again_after_an_operator_closed_its_connections() {
         rabbitmqctl(&["-q", "close_connection", pid, "by an operator"]).await;
     }
     for lane in ["interactive", "bulk"] {
-        super::until_metric(
-            &worker,
-            "user_merge_broker_failures_total",
-            "consuming",
-            1.0,
-        )
-        .await;
+        super::until_metric(&worker, "user_merge_broker_failures_total", "consuming", 1).await;
         let line = worker.line(&format!("\"lane\":\"{lane}\",\"error\"")).await;
         assert!(line.contains("consuming was interrupted"), "{line}");
     }
