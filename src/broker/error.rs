@@ -60,6 +60,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// A word from a fixed list, for a metric's label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "settings",
+            Self::Refused(_) => "refused",
+            Self::Topology { .. } => "topology",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Lost { .. } => "lost",
+        }
+    }
+
     /// Whether trying again can't help until someone changes the settings or the broker.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {
@@ -135,6 +149,20 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// A word from a fixed list, for a metric's label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unroutable(_) => "unroutable",
+            Self::Nacked(_) => "nacked",
+            Self::TimedOut(_) => "timed_out",
+            Self::Blocked => "blocked",
+            Self::Invalid(_) => "invalid",
+            Self::Closed => "closed",
+            Self::Connection(error) => error.label(),
+        }
+    }
+
     /// Whether trying again can't help until someone changes the settings or the broker.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {

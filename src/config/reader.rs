@@ -17,6 +17,16 @@ pub(super) trait Setting: Sized {
     fn read(reader: &mut Reader, path: &str) -> Option<Self>;
 }
 
+impl<T: Single> Setting for T {
+    fn keys(path: &str, keys: &mut Vec<String>) {
+        keys.push(path.to_owned());
+    }
+
+    fn read(reader: &mut Reader, path: &str) -> Option<Self> {
+        reader.single(path)
+    }
+}
+
 struct Given {
     value: ValueKind,
     origin: Option<String>,

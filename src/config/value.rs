@@ -8,8 +8,6 @@ use config::ValueKind;
 use humantime_serde::re::humantime;
 use secrecy::SecretString;
 
-use super::reader::{Reader, Setting};
-
 /// A type that a single setting can have.
 pub(super) trait Single: Sized {
     /// What would be right, as an error says it.
@@ -118,15 +116,5 @@ impl<T: Single> Single for Option<T> {
             Some("") => Some(None),
             _ => T::parse(value).map(Some),
         }
-    }
-}
-
-impl<T: Single> Setting for T {
-    fn keys(path: &str, keys: &mut Vec<String>) {
-        keys.push(path.to_owned());
-    }
-
-    fn read(reader: &mut Reader, path: &str) -> Option<Self> {
-        reader.single(path)
     }
 }

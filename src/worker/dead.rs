@@ -3,7 +3,7 @@
 
 use tracing::warn;
 
-use super::{Worker, settle};
+use super::{Worker, reply};
 use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties};
 use crate::message::DecodeError;
 use crate::telemetry::metric;
@@ -49,10 +49,7 @@ pub(super) async fn letter(
         body,
         properties,
     };
-    if settle::publish(worker, delivery, outgoing).await {
+    if reply::replace(worker, delivery, outgoing).await {
         metric::dead_letters(reason);
-        settle::acknowledge(delivery).await;
-    } else {
-        settle::give_back(delivery).await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use tracing::{Instrument, debug, info_span};
 
-use super::{Worker, dead, settle};
+use super::{Worker, dead, reply, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::{MergeId, MergeRequest};
 use crate::merge::{Cause, Failed, Report, Until};
@@ -21,7 +21,7 @@ pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
     let settling = AssertUnwindSafe(settle_one(worker, lane, &delivery)).catch_unwind();
     if settling.await.is_err() {
         // Even its failure could not be settled. The queue's delivery limit bounds how often this is tried.
-        settle::give_back(&delivery).await;
+        reply::give_back(&delivery).await;
     }
 }
 
@@ -83,7 +83,7 @@ async fn merge(
                     () = worker.stop.cancelled() => {}
                 }
                 if worker.stop.is_cancelled() || delivery.is_stale() {
-                    return settle::give_back(delivery).await;
+                    return reply::give_back(delivery).await;
                 }
             }
             Err(failed) => {

@@ -59,7 +59,7 @@ pub(super) async fn run(worker: Arc<Worker>, lane: Lane) -> Result<(), Error> {
         // A frame that can't be read comes back until the broker dead-letters it: alone, so that no other
         // message is counted with it (rule R6).
         is_cautious = matches!(error, Error::Unreadable { .. });
-        metric::broker_failures("consuming", cause(&error));
+        metric::broker_failures("consuming", error.label());
         if error.is_lasting() {
             error!(lane = lane.label(), %error, "can't consume");
         } else {
@@ -144,17 +144,5 @@ fn settings(worker: &Worker, lane: Lane) -> &config::Lane {
     match lane {
         Lane::Interactive => &worker.settings.lanes.interactive,
         Lane::Bulk => &worker.settings.lanes.bulk,
-    }
-}
-
-const fn cause(error: &Error) -> &'static str {
-    match error {
-        Error::Settings(_) => "settings",
-        Error::Refused(_) => "refused",
-        Error::Topology { .. } => "topology",
-        Error::TimedOut { .. } => "timed_out",
-        Error::Unreadable { .. } => "unreadable",
-        Error::Cancelled { .. } => "cancelled",
-        Error::Lost { .. } => "lost",
     }
 }

@@ -6,6 +6,7 @@ mod gate;
 mod handle;
 mod lane;
 mod relay;
+mod reply;
 mod settle;
 mod sweep;
 

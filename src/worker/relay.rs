@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Worker;
-use crate::broker::{Destination, Outgoing, Properties, PublishError};
+use crate::broker::{Destination, Outgoing, Properties};
 use crate::domain::AccountId;
 use crate::store::outbox::{self, Promised, backlog, claim, mark_published, prune};
 use crate::telemetry::metric;
@@ -96,7 +96,7 @@ async fn publish(worker: &Worker, message: Promised) -> Option<(AccountId, i64)>
             Some(key)
         }
         Err(error) => {
-            metric::broker_failures("publishing", cause(&error));
+            metric::broker_failures("publishing", error.label());
             warn!(destination = destination.label(), %error, "a promised message waits in the outbox");
             None
         }
@@ -168,17 +168,5 @@ fn outgoing(message: Promised) -> Outgoing {
             ..Properties::default()
         },
         body: draft.body.into_bytes(),
-    }
-}
-
-const fn cause(error: &PublishError) -> &'static str {
-    match error {
-        PublishError::Unroutable(_) => "unroutable",
-        PublishError::Nacked(_) => "nacked",
-        PublishError::TimedOut(_) => "timed_out",
-        PublishError::Blocked => "blocked",
-        PublishError::Invalid(_) => "invalid",
-        PublishError::Closed => "closed",
-        PublishError::Connection(_) => "connection",
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
-use super::{Worker, dead, reconnect_pauses};
-use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties, Settled};
+use super::{Worker, dead, reply};
+use crate::broker::{Delivery, Destination, Lane};
 use crate::merge::{Cause, Ending, Given, Report};
 use crate::store::Error;
 use crate::store::merges::Envelope;
@@ -26,7 +26,7 @@ pub(super) async fn report(
     match report.ending {
         Ending::Completed | Ending::AlreadyMerged | Ending::Rejected(_) | Ending::Repeated => {
             worker.hand_over.promised(report.promised);
-            acknowledge(delivery).await;
+            reply::acknowledge(delivery).await;
             if let Ending::Rejected(reason) = report.ending {
                 info!(reason = reason.label(), "rejected");
             } else {
@@ -42,10 +42,10 @@ pub(super) async fn report(
         Ending::PutOff => conflict(worker, lane, delivery, envelope).await,
         Ending::SliceOver => {
             debug!("the time slice is over: going on in a new message");
-            let outgoing = copy(delivery, lane, Destination::Lane(lane));
-            publish_then_acknowledge(worker, delivery, outgoing).await;
+            let outgoing = reply::copy(delivery, lane, Destination::Lane(lane));
+            reply::replace(worker, delivery, outgoing).await;
         }
-        Ending::Stopped => give_back(delivery).await,
+        Ending::Stopped => reply::give_back(delivery).await,
     }
 }
 
@@ -60,9 +60,9 @@ async fn conflict(worker: &Worker, lane: Lane, delivery: &Delivery, envelope: En
     debug!("put off: another unfinished merge holds one of the two users");
     metric::put_off("conflicting_merge");
     let delay = worker.settings.retry.conflict_delay;
-    let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+    let mut outgoing = reply::copy(delivery, lane, Destination::Retry { delay, lane });
     outgoing.properties.deferred_since = Some(since);
-    publish_then_acknowledge(worker, delivery, outgoing).await;
+    reply::replace(worker, delivery, outgoing).await;
 }
 
 /// After a run that failed more often than is tried at once.
@@ -77,8 +77,9 @@ pub(super) async fn failure(
         // Whoever took the merge over settles it; this message asks again later, for the outcome.
         metric::fenced();
         let delay = worker.settings.retry.delays[0];
-        let outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
-        return publish_then_acknowledge(worker, delivery, outgoing).await;
+        let outgoing = reply::copy(delivery, lane, Destination::Retry { delay, lane });
+        reply::replace(worker, delivery, outgoing).await;
+        return;
     }
     give_up_or_put_off(worker, lane, delivery, envelope, cause).await;
 }
@@ -100,9 +101,9 @@ async fn give_up_or_put_off(
                 "failed, and put off: {cause}"
             );
             metric::put_off(cause.class());
-            let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+            let mut outgoing = reply::copy(delivery, lane, Destination::Retry { delay, lane });
             outgoing.properties.attempts = u32::try_from(attempts).ok();
-            publish_then_acknowledge(worker, delivery, outgoing).await;
+            reply::replace(worker, delivery, outgoing).await;
         }
         Ok(Given::Up { promised, .. }) => {
             error!(
@@ -112,7 +113,7 @@ async fn give_up_or_put_off(
             metric::dead_letters(cause.class());
             metric::requests(lane.label(), "failed");
             worker.hand_over.promised(promised);
-            acknowledge(delivery).await;
+            reply::acknowledge(delivery).await;
         }
         Err(error) => {
             warn!(cause = cause.class(), "failed: {cause}");
@@ -146,72 +147,9 @@ async fn unrecorded(worker: &Worker, lane: Lane, delivery: &Delivery, error: &Er
         .await;
     }
     let delay = worker.settings.retry.delays[0];
-    let mut outgoing = copy(delivery, lane, Destination::Retry { delay, lane });
+    let mut outgoing = reply::copy(delivery, lane, Destination::Retry { delay, lane });
     outgoing.properties.attempts = Some(attempts);
-    publish_then_acknowledge(worker, delivery, outgoing).await;
-}
-
-/// The same message for another place.
-fn copy(delivery: &Delivery, lane: Lane, destination: Destination) -> Outgoing {
-    let properties = Properties {
-        lane: Some(lane),
-        ..delivery.properties.clone()
-    };
-    Outgoing {
-        destination,
-        body: delivery.body.clone(),
-        properties,
-    }
-}
-
-async fn publish_then_acknowledge(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) {
-    if publish(worker, delivery, outgoing).await {
-        acknowledge(delivery).await;
-    } else {
-        give_back(delivery).await;
-    }
-}
-
-/// Publishes, and goes on trying while the message is ours: giving it back instead would count towards its
-/// delivery limit. Says whether the broker has confirmed.
-pub(super) async fn publish(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) -> bool {
-    let mut pauses = reconnect_pauses();
-    loop {
-        match worker.publisher.publish(outgoing.clone()).await {
-            Ok(()) => return true,
-            Err(error) => {
-                metric::broker_failures("publishing", "put_off");
-                warn!(%error, "can't publish");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pauses.next_pause()) => {}
-            () = worker.stop.cancelled() => return false,
-        }
-        if delivery.is_stale() {
-            return false;
-        }
-    }
-}
-
-pub(super) async fn acknowledge(delivery: &Delivery) {
-    settled("acknowledged", delivery.ack().await);
-}
-
-pub(super) async fn give_back(delivery: &Delivery) {
-    settled("given back", delivery.requeue().await);
-}
-
-/// Too late is no harm: the message comes again, and finds what is recorded (rules R1 and R4).
-fn settled(what: &str, result: Result<Settled, crate::broker::Error>) {
-    match result {
-        Ok(Settled::Done) => {}
-        Ok(Settled::Stale) => metric::stale_acks(),
-        Err(error) => {
-            metric::stale_acks();
-            debug!(%error, "could not be {what}");
-        }
-    }
+    reply::replace(worker, delivery, outgoing).await;
 }
 
 fn count(lane: Lane, report: &Report, took: Duration) {

@@ -1,5 +1,6 @@
 //! Taking a merge, and counting the tries that failed.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{Envelope, Progress, Record};
@@ -26,7 +27,8 @@ pub async fn hold(
     envelope: Envelope<'_>,
 ) -> Result<Held> {
     let request = envelope.request;
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        HeldRow,
         r#"
         INSERT INTO user_merge.merges AS m
             (account_id, id, idempotency_key, source_user_id, target_user_id, requested_by, reason, lane,
@@ -53,25 +55,7 @@ pub async fn hold(
     .fetch_optional(connection)
     .await?
     .ok_or(Error::Fenced)?;
-    Ok(Held {
-        record: Record {
-            id: row.id,
-            accepted_at: row.accepted_at,
-            fence: row.fence,
-            attempts: row.attempts,
-        },
-        progress: Progress {
-            tickets: TicketCounts {
-                live: row.live,
-                closed: row.closed,
-                archived: row.archived,
-            },
-            ccs: CcCounts {
-                moved: row.ccs_moved,
-                deduplicated: row.ccs_deduplicated,
-            },
-        },
-    })
+    Ok(row.into())
 }
 
 /// Counts a try that failed, in the database, where no crash forgets it. `None` where the merge is finished
@@ -83,7 +67,8 @@ pub async fn record_failure(
     error: &str,
 ) -> Result<Option<Held>> {
     let request = envelope.request;
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        HeldRow,
         r#"
         INSERT INTO user_merge.merges AS m
             (account_id, id, idempotency_key, source_user_id, target_user_id, requested_by, reason, lane,
@@ -111,23 +96,51 @@ pub async fn record_failure(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| Held {
-        record: Record {
-            id: row.id,
-            accepted_at: row.accepted_at,
-            fence: row.fence,
-            attempts: row.attempts,
-        },
-        progress: Progress {
-            tickets: TicketCounts {
-                live: row.live,
-                closed: row.closed,
-                archived: row.archived,
+    Ok(row.map(Held::from))
+}
+
+struct HeldRow {
+    id: MergeId,
+    fence: i64,
+    attempts: i32,
+    accepted_at: DateTime<Utc>,
+    live: i64,
+    closed: i64,
+    archived: i64,
+    ccs_moved: i64,
+    ccs_deduplicated: i64,
+}
+
+impl From<HeldRow> for Held {
+    fn from(row: HeldRow) -> Self {
+        let HeldRow {
+            id,
+            accepted_at,
+            fence,
+            attempts,
+            live,
+            closed,
+            archived,
+            ..
+        } = row;
+        Self {
+            record: Record {
+                id,
+                accepted_at,
+                fence,
+                attempts,
             },
-            ccs: CcCounts {
-                moved: row.ccs_moved,
-                deduplicated: row.ccs_deduplicated,
+            progress: Progress {
+                tickets: TicketCounts {
+                    live,
+                    closed,
+                    archived,
+                },
+                ccs: CcCounts {
+                    moved: row.ccs_moved,
+                    deduplicated: row.ccs_deduplicated,
+                },
             },
-        },
-    }))
+        }
+    }
 }
