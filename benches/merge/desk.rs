@@ -8,8 +8,6 @@ use user_merge::store::migrate;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Everyone is merged into this user; large merges into a fresh one would measure the same.
-pub const TARGET: i64 = 1;
 /// Users and tickets that nothing happens to.
 const BYSTANDERS: (i64, i64) = (20_000, 200_000);
 
@@ -51,18 +49,19 @@ impl Desk {
         Ok(desk)
     }
 
-    /// A user with so many tickets; `n` keeps ids apart.
-    pub async fn large_user(&self, n: i64, tickets: i64) -> Result<i64> {
-        let id = 1_000_000 + n;
+    /// A user with so many tickets, and one without any to merge it into; `n` keeps ids apart.
+    pub async fn large_pair(&self, n: i64, tickets: i64) -> Result<(i64, i64)> {
+        let (id, target) = (1_000_000 + 2 * n, 1_000_001 + 2 * n);
         let first = 1_000_000 + n * tickets;
         self.run(&format!(
-            "INSERT INTO helpdesk.users (account_id, id, name, verified) VALUES (1, {id}, 'source', true);
+            "INSERT INTO helpdesk.users (account_id, id, name, verified) VALUES
+                 (1, {id}, 'source', true), (1, {target}, 'target', true);
              INSERT INTO helpdesk.tickets (account_id, id, requester_id, submitter_id, status, subject)
              SELECT 1, id, {id}, 1, CASE WHEN id % 3 = 0 THEN 'closed' ELSE 'open' END, 'subject'
              FROM generate_series({first}, {first} + {tickets} - 1) id"
         ))
         .await?;
-        Ok(id)
+        Ok((id, target))
     }
 
     /// Users with a few tickets each, and as many users to merge them into.
@@ -83,15 +82,15 @@ impl Desk {
 
     /// The yardstick: one statement that moves all of a user's tickets and writes their log entries. Seconds.
     pub async fn move_raw(&self, n: i64, tickets: i64) -> Result<f64> {
-        let source = self.large_user(n, tickets).await?;
+        let (source, target) = self.large_pair(n, tickets).await?;
         let sql = format!(
             "WITH moved AS (
-                 UPDATE helpdesk.tickets SET requester_id = {TARGET}, updated_at = now()
+                 UPDATE helpdesk.tickets SET requester_id = {target}, updated_at = now()
                  WHERE account_id = 1 AND requester_id = {source} RETURNING id
              )
              INSERT INTO helpdesk.ticket_events
                  (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
-             SELECT 1, id, 'requester_id', '{source}', '{TARGET}', 'user_merge', gen_random_uuid(), true FROM moved"
+             SELECT 1, id, 'requester_id', '{source}', '{target}', 'user_merge', gen_random_uuid(), true FROM moved"
         );
         let began = Instant::now();
         let done = sqlx::query(AssertSqlSafe(sql)).execute(&self.pool).await?;

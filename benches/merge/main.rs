@@ -28,9 +28,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut raw, mut merged) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         raw.push(desk.move_raw(round, LARGE).await?);
-        let source = desk.large_user(ROUNDS + round, LARGE).await?;
+        let (source, target) = desk.large_pair(ROUNDS + round, LARGE).await?;
         let began = Instant::now();
-        worker.ask(source, desk::TARGET).await?;
+        worker.ask(source, target).await?;
         worker.wait_for_deletions(1).await?;
         merged.push(began.elapsed().as_secs_f64());
     }
@@ -43,10 +43,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         merged / raw
     );
 
-    let sources = desk.small_users(SMALL.0, SMALL.1).await?;
+    let pairs = desk.small_users(SMALL.0, SMALL.1).await?;
     let began = Instant::now();
-    worker.ask_all(&sources).await?;
-    worker.wait_for_deletions(sources.len()).await?;
+    worker.ask_all(&pairs).await?;
+    worker.wait_for_deletions(pairs.len()).await?;
     let took = began.elapsed().as_secs_f64();
     println!(
         "{} merges of {} tickets, interactive lane, default settings",

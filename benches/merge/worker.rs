@@ -14,13 +14,13 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use serde_json::Value;
 
-use crate::desk::{Desk, TARGET};
+use crate::desk::Desk;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 pub struct Worker {
     child: Child,
-    chunks: JoinHandle<Vec<f64>>,
+    chunks: Option<JoinHandle<Vec<f64>>>,
     prefix: String,
     channel: Channel,
     deletions: tokio::sync::Mutex<Consumer>,
@@ -89,7 +89,7 @@ impl Worker {
             .await?;
         Ok(Self {
             child,
-            chunks,
+            chunks: Some(chunks),
             prefix,
             channel,
             deletions: deletions.into(),
@@ -126,7 +126,6 @@ impl Worker {
     pub async fn ask_all(&self, pairs: &[(i64, i64)]) -> Result<()> {
         let mut under_way = FuturesUnordered::new();
         for &(source, target) in pairs {
-            assert_ne!(target, TARGET);
             under_way.push(self.ask(source, target));
             if under_way.len() >= 200 {
                 under_way.next().await.transpose()?;
@@ -141,7 +140,7 @@ impl Worker {
     pub async fn wait_for_deletions(&self, count: usize) -> Result<()> {
         let mut deletions = self.deletions.lock().await;
         for _ in 0..count {
-            let next = tokio::time::timeout(Duration::from_mins(2), deletions.next()).await?;
+            let next = tokio::time::timeout(Duration::from_mins(1), deletions.next()).await?;
             next.ok_or("the deletion queue is gone")??;
         }
         Ok(())
@@ -167,10 +166,8 @@ impl Worker {
                 .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
                 .await?;
         }
-        let mut chunks = self
-            .chunks
-            .join()
-            .map_err(|_| "the log could not be read")?;
+        let log = self.chunks.take().ok_or("stopped already")?;
+        let mut chunks = log.join().map_err(|_| "the log could not be read")?;
         chunks.sort_by(f64::total_cmp);
         let at = |share: usize| {
             chunks
@@ -202,4 +199,11 @@ const NAMES: [(&str, &str); 6] = [
 fn chunk(line: &str) -> Option<f64> {
     let line: Value = serde_json::from_str(line).ok()?;
     (line["message"] == "moved a chunk").then(|| line["seconds"].as_f64())?
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Stopped already, unless a measure failed: then it must not outlive it.
+        drop(self.child.kill());
+    }
 }
