@@ -1,5 +1,7 @@
 //! What reaches a merged user after the merge is moved on (rule D4).
 
+use tracing::warn;
+
 use super::{Merger, Report};
 use crate::store::Result;
 use crate::store::helpdesk::{facts, lock_pair};
@@ -9,6 +11,9 @@ use crate::store::tombstones::{Cursor, Late, count_late, next_batch, still_point
 impl Merger {
     /// Looks at the next merged users and moves on what has reached them since. Returns how many tickets and
     /// CCs that was, and where to go on; `None` at the end of a round.
+    ///
+    /// # Errors
+    /// Where the database is away. A user that can't be had now is passed over until the next round.
     pub async fn move_late(
         &self,
         after: Option<Cursor>,
@@ -25,7 +30,16 @@ impl Merger {
         .await?;
         let mut moved = 0;
         for late in batch.late {
-            moved += self.move_late_of(late).await?;
+            match self.move_late_of(late).await {
+                Ok(count) => moved += count,
+                Err(error) if error.is_outage() => return Err(error),
+                // One that is busy, or broken, must not keep all after it waiting: its turn comes again.
+                Err(error) => warn!(
+                    merge.id = %late.merge,
+                    cause = error.class(),
+                    "a merged user can't be looked after in this round: {error}"
+                ),
+            }
         }
         Ok((moved, batch.next))
     }

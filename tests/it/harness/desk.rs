@@ -32,7 +32,12 @@ impl Desk {
         execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let pool = PgPoolOptions::new()
             .max_connections(12)
-            .connect_with(options().database(&name))
+            // A test whose statement waits for another of its own fails, and says where.
+            .connect_with(
+                options()
+                    .database(&name)
+                    .options([("statement_timeout", "60s")]),
+            )
             .await
             .unwrap();
         let settings = settings(&options().database(&name));

@@ -205,6 +205,41 @@ async fn d4_a_round_moves_a_chunk_per_tombstone() {
     assert_eq!(late(&desk).await, ["1:10"]);
 }
 
+/// D4: a tombstone that can't be had now, busy or broken, doesn't hold up the others; its turn comes with a
+/// later round.
+#[tokio::test]
+async fn d4_a_busy_tombstone_does_not_hold_up_the_others() {
+    let mut desk = Desk::open().await;
+    desk.settings.database.lock_timeout = Duration::from_millis(30);
+    desk.users(1..=4).await;
+    for source in 1..=3 {
+        merged(&desk, source, 4).await;
+        desk.tickets(source * 10, 1, source, "new").await;
+    }
+    desk.execute(
+        "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+         CREATE TRIGGER broken BEFORE UPDATE ON helpdesk.tickets FOR EACH ROW WHEN (NEW.id = 20)
+         EXECUTE FUNCTION raise()",
+    )
+    .await;
+    let opening = desk
+        .begin_with(
+            "INSERT INTO helpdesk.tickets (account_id, id, requester_id, submitter_id, subject)
+             VALUES (1, 11, 1, 1, 'late')",
+        )
+        .await;
+
+    assert_eq!(sweep(&desk).await, 1);
+    assert_eq!(desk.requesters("tickets").await, "10:1 20:2 30:4");
+
+    opening.commit().await;
+    desk.execute("DROP TRIGGER broken ON helpdesk.tickets")
+        .await;
+    assert_eq!(sweep(&desk).await, 3);
+    assert_eq!(late(&desk).await, ["1:2", "2:1", "3:1"]);
+}
+
 /// D4: a running worker does so by itself, for as long as the help desk goes on opening tickets.
 #[tokio::test]
 async fn d4_a_running_worker_sweeps() {
