@@ -1,5 +1,6 @@
 //! The command line: parse, call, exit status. One file a subcommand.
 
+mod demo;
 mod enqueue;
 mod migrate;
 mod output;
@@ -50,6 +51,7 @@ enum Command {
     Status(status::Args),
     Migrate(migrate::Args),
     Schema(schema::Args),
+    Demo(demo::Args),
 }
 
 /// What a subcommand is given.
@@ -71,7 +73,12 @@ pub fn main() -> ExitCode {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     };
-    if let Err(error) = log::init(format, &settings.telemetry.log_filter) {
+    // The demo tells its story itself; RUST_LOG goes over this too.
+    let filter = match cli.command {
+        Command::Demo(_) => "error,lapin=off",
+        _ => &settings.telemetry.log_filter,
+    };
+    if let Err(error) = log::init(format, filter) {
         return output::failed(&error.into(), cli.json);
     }
     let context = Context {
@@ -105,6 +112,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args, &context).await,
         Command::Migrate(args) => migrate::run(&args, &context).await,
         Command::Schema(args) => schema::run(&args),
+        Command::Demo(args) => demo::run(&args, context).await,
     }
 }
 

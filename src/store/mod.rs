@@ -4,6 +4,7 @@
 //! Functions take the connection they run on: the caller owns the transaction. Every statement is bounded
 //! by `account_id`, except for those that look after all accounts at once (`outbox`, `tombstones`, `overview`).
 
+pub mod demo;
 pub mod error;
 pub mod helpdesk;
 pub mod merges;
