@@ -11,6 +11,7 @@ mod harness;
 
 mod broker;
 mod commands;
+mod demo;
 mod deploy;
 mod end_to_end;
 mod lanes;

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use super::setup::Roles;
 use crate::harness::Desk;
 
-/// The program's statements as the build checked them (`.sqlx`), each with the number of its parameters.
+/// The program's statements as the build checked them (`.sqlx`), each with the number of its parameters; without
+/// the demo's, which makes a help desk and needs an owner's rights.
 fn statements() -> Vec<(String, usize)> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/.sqlx");
     let mut statements = Vec::new();
@@ -14,7 +15,9 @@ fn statements() -> Vec<(String, usize)> {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let parameters = json["describe"]["parameters"]["Left"].as_array().unwrap();
         let query = json["query"].as_str().unwrap().to_owned();
-        statements.push((query, parameters.len()));
+        if !query.trim_start().starts_with("/* demo */") {
+            statements.push((query, parameters.len()));
+        }
     }
     assert!(statements.len() > 20, "only {}", statements.len());
     statements

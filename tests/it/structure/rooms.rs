@@ -36,6 +36,19 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["config", "telemetry", "retry", "store", "broker", "worker"],
     ),
     (
+        "demo",
+        &[
+            "domain",
+            "config",
+            "telemetry",
+            "message",
+            "store",
+            "broker",
+            "worker",
+            "app",
+        ],
+    ),
+    (
         "cli",
         &[
             "domain",
@@ -45,6 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
             "broker",
             "app",
+            "demo",
         ],
     ),
     ("main", &["cli"]),
