@@ -1,6 +1,7 @@
 //! Rules R: requests and retries.
 
 mod continued;
+mod hostile;
 mod keys;
 mod lasting;
 mod pairs;

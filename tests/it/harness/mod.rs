@@ -5,6 +5,7 @@ mod dice;
 mod environment;
 mod process;
 mod queues;
+pub mod raw;
 mod seed;
 mod servers;
 mod shape;

@@ -162,6 +162,19 @@ impl Queues {
         self.get(&self.name(queue)).await
     }
 
+    /// How many messages one of the contract's queues holds ready.
+    pub async fn count(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let name = self.name(queue);
+        let declare =
+            self.channel
+                .queue_declare(name.as_str().into(), passive, FieldTable::default());
+        declare.await.unwrap().message_count()
+    }
+
     /// All events that are there now.
     pub async fn events(&self) -> Vec<Message> {
         let mut events = Vec::new();
