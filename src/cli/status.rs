@@ -69,7 +69,10 @@ fn text(status: &Status) -> String {
         lines.push(format!("last error     {error}"));
     }
     if status.late > 0 {
-        lines.push(format!("came late      {} tickets and CCs", status.late));
+        lines.push(format!(
+            "came late      {} tickets, CCs and addresses",
+            status.late
+        ));
     }
     if status.messages_pending > 0 {
         lines.push(format!(

@@ -6,11 +6,13 @@ use super::{Merger, Report};
 use crate::store::Result;
 use crate::store::helpdesk::{facts, lock_pair};
 use crate::store::merges::Progress;
-use crate::store::tombstones::{Cursor, Late, count_late, next_batch, still_points};
+use crate::store::tombstones::{
+    Cursor, Late, count_late, move_late_emails, next_batch, still_points,
+};
 
 impl Merger {
-    /// Looks at the next merged users and moves on what has reached them since. Returns how many tickets and
-    /// CCs that was, and where to go on; `None` at the end of a round.
+    /// Looks at the next merged users and moves on what has reached them since. Returns how many tickets,
+    /// CCs and e-mail addresses that was, and where to go on; `None` at the end of a round.
     ///
     /// # Errors
     /// Where the database is away. A user that can't be had now is passed over until the next round.
@@ -59,7 +61,8 @@ impl Merger {
             report.moved += self.sweep(&mut tx, pair, merge, source).await?;
         }
         let Progress { tickets, ccs } = report.moved;
-        let moved = tickets.total() + ccs.moved + ccs.deduplicated;
+        let emails = move_late_emails(&mut tx, pair).await?;
+        let moved = tickets.total() + ccs.moved + ccs.deduplicated + emails;
         if moved > 0 {
             count_late(&mut tx, pair.account, merge, moved).await?;
         }

@@ -34,7 +34,7 @@ pub struct Late {
 }
 
 /// Looks at the next `limit` merges completed within the window, by index only: their sources' tickets,
-/// archived tickets and CCs. `archived_ccs`: whether those on archived tickets are to move too (rule T4).
+/// archived tickets, CCs and e-mail addresses. `archived_ccs`: whether those on archived tickets are to move too (rule T4).
 pub async fn next_batch(
     pool: &PgPool,
     after: Option<Cursor>,
@@ -55,6 +55,9 @@ pub async fn next_batch(
                               WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id)
                    OR $6 AND EXISTS (SELECT FROM helpdesk.archived_ticket_ccs c
                                      WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id)
+                   OR EXISTS (SELECT FROM helpdesk.user_identities i
+                              WHERE i.account_id = m.account_id AND i.user_id = m.source_user_id
+                                AND i.kind = 'email')
                ) AS "late!"
         FROM user_merge.merges m
         LEFT JOIN helpdesk.users u
@@ -120,6 +123,22 @@ pub async fn still_points(connection: &mut PgConnection, pair: Pair) -> Result<b
     .fetch_one(connection)
     .await?;
     Ok(found)
+}
+
+/// Moves e-mail addresses that came late, as secondary ones like the merge's own (rule P4). Says how many.
+pub async fn move_late_emails(connection: &mut PgConnection, pair: Pair) -> Result<i64> {
+    let done = sqlx::query!(
+        r#"
+        UPDATE helpdesk.user_identities SET user_id = $3, is_primary = false, updated_at = now()
+        WHERE account_id = $1 AND user_id = $2 AND kind = 'email'
+        "#,
+        pair.account.get(),
+        pair.source.get(),
+        pair.target.get(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
 }
 
 /// Adds to the count of what came late.

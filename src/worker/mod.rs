@@ -77,6 +77,7 @@ pub async fn run(
     health: Health,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    drop(tokio::task::spawn_blocking(crate::domain::prepare_phones));
     let publisher = Publisher::new(broker.clone(), "outcomes");
     let (hand_over, handed_over) = relay::channel();
     // An idle publisher whose connection died would find out only with the next message.

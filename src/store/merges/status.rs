@@ -32,7 +32,7 @@ pub struct Status {
     pub tickets_moved: i64,
     /// CC rows moved or dropped so far.
     pub ccs_changed: i64,
-    /// Tickets and CCs that came late and were moved on (rule D4).
+    /// Tickets, CCs and e-mail addresses that came late and were moved on (rule D4).
     pub late: i64,
     /// Messages of this merge that the broker has not confirmed yet.
     pub messages_pending: i64,

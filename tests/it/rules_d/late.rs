@@ -271,3 +271,27 @@ async fn d4_a_running_worker_sweeps() {
         "what comes late is no outcome"
     );
 }
+
+/// D4, P4: an e-mail address that is given to a merged user goes on to the target as a secondary one, before
+/// the user is deleted together with it.
+#[tokio::test]
+async fn d4_a_late_address_is_moved_on() {
+    let desk = Desk::open().await;
+    desk.users([1, 2, 3]).await;
+    merged(&desk, 1, 2).await;
+    let late_one = desk.identity(1, "email", "late@example.com", true).await;
+    let others = desk.identity(3, "email", "other@example.com", true).await;
+    desk.identity(1, "x", "lost", true).await;
+
+    assert_eq!(sweep(&desk).await, 1);
+
+    let rows = desk
+        .list("SELECT id || ':' || user_id || ':' || is_primary FROM helpdesk.user_identities WHERE kind = 'email' ORDER BY id")
+        .await;
+    assert_eq!(
+        rows,
+        [format!("{late_one}:2:false"), format!("{others}:3:true")]
+    );
+    assert_eq!(late(&desk).await, ["1:1"]);
+    assert_eq!(sweep(&desk).await, 0);
+}
