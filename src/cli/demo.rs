@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use clap::error::ErrorKind;
 
 use super::{Context, output, stop};
 use crate::demo::{self, Scale};
@@ -35,7 +35,8 @@ pub(super) async fn run(args: &Args, context: Context) -> anyhow::Result<ExitCod
     let most = args.users / 3;
     let merges = args.merges.unwrap_or(400.min(most));
     if merges > most {
-        bail!("--merges {merges} needs --users {} or more", merges * 3);
+        let needs = format!("--merges {merges} needs --users {} or more\n", merges * 3);
+        clap::Error::raw(ErrorKind::ValueValidation, needs).exit();
     }
     let scale = Scale {
         users: args.users,

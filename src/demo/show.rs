@@ -141,7 +141,7 @@ pub(super) fn deletions(screen: &Screen, queue: &str, count: usize, example: Opt
         "{} messages of this run wait in {queue}; none was taken out. The one for user {SHOWN}:",
         thousands(count)
     ));
-    let text = example.map(|body| String::from_utf8_lossy(body).replace(",\"", ",\n   \""));
+    let text = example.map(|body| String::from_utf8_lossy(body).replace(",\"", ",\n \""));
     for line in text.iter().flat_map(|text| text.lines()) {
         screen.line(&format!("  {line}"));
     }

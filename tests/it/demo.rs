@@ -150,3 +150,17 @@ async fn the_demo_notices_what_is_wrong() {
         }
     }
 }
+
+/// More pairs than there are people for is wrong usage, said before anything is touched.
+#[tokio::test]
+async fn the_demo_refuses_more_merges_than_users() {
+    let desk = empty().await;
+    let arguments = ["demo", "--users", "60", "--merges", "30"];
+    let output = output(command(&desk.settings, &arguments)).await;
+    assert_eq!(output.status, 2);
+    assert!(
+        output
+            .stderr
+            .contains("--merges 30 needs --users 90 or more")
+    );
+}

@@ -34,7 +34,7 @@ pub(super) fn profiles(e: &Evidence<'_>) -> [Check; 2] {
         ),
         check(
             "P7",
-            "organizations are united where an account has several, else kept".to_owned(),
+            "organizations are united in accounts with several, else kept".to_owned(),
             is.symmetric_difference(&must).count() + moved_home.count(),
         ),
     ]
@@ -57,7 +57,7 @@ pub(super) fn bystanders(e: &Evidence<'_>) -> [Check; 2] {
         check(
             "P2-P13",
             format!(
-                "nothing else changed in {} users, nothing at all in account {}",
+                "nothing else changed in {} users, nothing in account {}",
                 thousands(e.after.users.len()),
                 e.plan.bystander()
             ),
