@@ -1,4 +1,4 @@
-//! Merges two help-desk users into one.
+#![doc = include_str!("../README.md")]
 
 pub mod app;
 pub mod broker;
