@@ -48,6 +48,10 @@ fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions> {
             ),
             // Short statements of known shape: compiling them costs more than it saves.
             ("jit", "off".to_owned()),
+            // Each statement has its index and should take it, whatever the planner believes of a tenant that was
+            // just loaded: with the values known, it holds any index that begins with the account for as good.
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
+            ("enable_seqscan", "off".to_owned()),
         ]))
 }
 

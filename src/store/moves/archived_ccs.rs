@@ -24,13 +24,16 @@ pub async fn move_archived_ccs(connection: &mut PgConnection, chunk: Chunk) -> R
             FOR UPDATE
         ), seen AS MATERIALIZED (
             -- Shared lock: the requester can't change between this look and the commit.
-            SELECT id, requester_id FROM helpdesk.archived_tickets
-            WHERE account_id = $1 AND id = ANY (ARRAY(SELECT ticket_id FROM picked))
-            ORDER BY id
-            FOR SHARE
+            SELECT t.id, t.requester_id
+            FROM (SELECT ticket_id FROM picked ORDER BY ticket_id) AS one
+            CROSS JOIN LATERAL (
+                SELECT id, requester_id FROM helpdesk.archived_tickets
+                WHERE account_id = $1 AND id = one.ticket_id
+                FOR SHARE
+            ) AS t
         ), taken AS (
             DELETE FROM helpdesk.archived_ticket_ccs c
-            WHERE c.account_id = $1 AND c.ticket_id = ANY (ARRAY(SELECT ticket_id FROM picked)) AND c.user_id = $2
+            WHERE c.account_id = $1 AND c.user_id = $2 AND c.ticket_id <= (SELECT max(ticket_id) FROM picked)
             RETURNING c.ticket_id
         ), given AS (
             INSERT INTO helpdesk.archived_ticket_ccs (account_id, ticket_id, user_id)

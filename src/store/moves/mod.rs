@@ -2,8 +2,11 @@
 //! log entries and adds to the merge's progress (rule T8), or does nothing at all (rule R5).
 //!
 //! One file a relation. They look alike on purpose: each is a static statement that the build checks
-//! against the schema, and each deals with the collisions of its own relation. Picked rows are found again
-//! through an array, not a join: whatever the planner believes of the tables, it goes by the primary key.
+//! against the schema, and each deals with the collisions of its own relation.
+//!
+//! After a tenant was loaded the planner may know nothing of it and take any index that begins with the
+//! account for as good as another. So each look names the leading columns of the index that fits, down to a
+//! range of ids: what was picked is the lowest ids, and nothing else of the source is below their highest.
 
 mod archived_ccs;
 mod archived_tickets;

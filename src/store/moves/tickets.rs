@@ -26,12 +26,22 @@ pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result
         ), moved AS (
             UPDATE helpdesk.tickets t
             SET requester_id = $3, updated_at = now()
-            WHERE t.account_id = $1 AND t.id = ANY (ARRAY(SELECT id FROM picked)) AND t.requester_id = $2
+            WHERE t.account_id = $1 AND t.requester_id = $2 AND t.id <= (SELECT max(id) FROM picked)
             RETURNING t.id, t.status
-        ), dropped AS (
+        ), sources AS (
             DELETE FROM helpdesk.ticket_ccs c
-            WHERE c.account_id = $1 AND c.ticket_id = ANY (ARRAY(SELECT id FROM moved)) AND c.user_id IN ($2, $3)
+            WHERE c.account_id = $1 AND c.user_id = $2
+              AND c.ticket_id BETWEEN (SELECT min(id) FROM moved) AND (SELECT max(id) FROM moved)
+              AND c.ticket_id = ANY (ARRAY(SELECT id FROM moved))
             RETURNING c.ticket_id, c.user_id
+        ), targets AS (
+            DELETE FROM helpdesk.ticket_ccs c
+            WHERE c.account_id = $1 AND c.user_id = $3
+              AND c.ticket_id BETWEEN (SELECT min(id) FROM moved) AND (SELECT max(id) FROM moved)
+              AND c.ticket_id = ANY (ARRAY(SELECT id FROM moved))
+            RETURNING c.ticket_id, c.user_id
+        ), dropped AS (
+            SELECT ticket_id, user_id FROM sources UNION ALL SELECT ticket_id, user_id FROM targets
         ), logged AS (
             INSERT INTO helpdesk.ticket_events
                 (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
