@@ -134,12 +134,13 @@ impl Summary {
             format!("{program} --json status --account {account} {key}"),
             format!("{program} worker    # in another terminal"),
             format!(
-                "{program} enqueue --account {account} --source {source} --target {target} --wait"
+                "{program} enqueue --account {account} --source {source} --target {target} \\\n      --wait"
             ),
             "curl -s http://127.0.0.1:9464/metrics | grep user_merge".to_owned(),
             format!("{program} schema merge-request"),
         ];
         screen.heading("Try next");
+        screen.text("With the addresses of database and broker in the environment:");
         for step in steps {
             screen.line(&format!("  {step}"));
         }
