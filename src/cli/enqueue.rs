@@ -220,8 +220,24 @@ fn text(event: &OutcomeEvent) -> String {
     }
     for part in ["tickets", "ccs", "profile", "rejection", "failure"] {
         if let Some(part_value) = value.get(part) {
-            lines.push(format!("{part}: {part_value}"));
+            lines.push(format!("{part}: {}", plain(part_value)));
         }
     }
     lines.join("\n")
+}
+
+/// A part of an event for people: `live 3, closed 1`. What is empty is left out.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().filter_map(|(name, value)| match value {
+                Value::Object(inner) if inner.is_empty() => None,
+                Value::Object(_) => Some(format!("{name} ({})", plain(value))),
+                _ => Some(format!("{name} {}", plain(value))),
+            });
+            fields.collect::<Vec<_>>().join(", ")
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }

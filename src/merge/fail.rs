@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Failed, Merger, announce};
-use crate::domain::MergeId;
 use crate::message::Failure;
 use crate::store::Result;
 use crate::store::merges::{Envelope, Held, State, record_failure};
@@ -46,8 +45,6 @@ pub enum Given {
     },
     /// Up: the merge is `failed`, its event and its dead letter are promised.
     Up {
-        /// The merge.
-        merge: MergeId,
         /// To be published now.
         promised: Vec<Promised>,
     },
@@ -134,10 +131,7 @@ impl Merger {
         }
         let promised = self.give_up(&mut tx, envelope, body, cause, &held).await?;
         tx.commit().await?;
-        Ok(Given::Up {
-            merge: held.record.id,
-            promised,
-        })
+        Ok(Given::Up { promised })
     }
 
     async fn give_up(

@@ -105,7 +105,7 @@ async fn give_up_or_put_off(
             outgoing.properties.attempts = u32::try_from(attempts).ok();
             reply::replace(worker, delivery, outgoing).await;
         }
-        Ok(Given::Up { promised, .. }) => {
+        Ok(Given::Up { promised }) => {
             error!(
                 cause = cause.class(),
                 "failed, and given up: {cause}; the message goes to the dead-letter queue"
