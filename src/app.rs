@@ -34,7 +34,10 @@ pub async fn connected_pool(settings: &Settings) -> anyhow::Result<store::Pool> 
     let trying = store::try_connect(database.require_url()?.expose_secret(), &options);
     match timeout(database.connect_timeout, trying).await {
         Ok(tried) => tried.map_err(explain)?,
-        Err(_) => bail!("the database doesn't answer: check host and port in database.url"),
+        Err(_) => bail!(
+            "the database at {} doesn't answer: check host and port in database.url",
+            store::address(&pool)
+        ),
     }
     Ok(pool)
 }
@@ -164,7 +167,8 @@ async fn wait_for_database(pool: &store::Pool, stop: &CancellationToken) -> anyh
         match answer {
             Ok(()) => return Ok(true),
             Err(error) if error.is_outage() && !error.is_refusal() => {
-                warn!("waiting for the database: {error}");
+                let address = store::address(pool);
+                warn!("waiting for the database at {address}: {error}");
             }
             Err(error) => return Err(explain(error)),
         }

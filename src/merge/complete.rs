@@ -59,7 +59,9 @@ impl Merger {
         // A merge that has moved its first chunk is finished even if its users change; one that is gone
         // altogether can't be.
         let (Some(source), Some(target)) = (&facts.source, &facts.target) else {
-            return Err(Error::Leftover("user row, which is gone,"));
+            return Err(Error::Leftover(
+                "a merge whose source or target row is gone",
+            ));
         };
         let moved = self.sweep(tx, pair, held.record.id, source).await?;
         let mut progress = held.progress;

@@ -2,7 +2,7 @@
 //! touches both, because its rows, its log entries and the merge's progress are one statement (rule T8).
 //!
 //! Functions take the connection they run on: the caller owns the transaction. Every statement is bounded
-//! by `account_id`, except for those that look after all accounts at once (`outbox`, `tombstones`, `overview`).
+//! by `account_id`, except for those that look after all accounts at once: `tests/it/structure/statements.rs` lists them.
 
 pub mod demo;
 pub mod error;
@@ -15,7 +15,9 @@ mod pool;
 pub mod tombstones;
 
 pub use error::Error;
-pub use pool::{Connection, Options, Pool, Transaction, connect, is_reachable, try_connect};
+pub use pool::{
+    Connection, Options, Pool, Transaction, address, connect, is_reachable, try_connect,
+};
 
 /// What a statement of this room gives back.
 pub type Result<T> = std::result::Result<T, Error>;

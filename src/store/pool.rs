@@ -82,6 +82,13 @@ pub fn connect(url: &str, options: &Options) -> Result<Pool> {
     Ok(pool)
 }
 
+/// Where the pool connects to, for messages: host and port, never a password.
+#[must_use]
+pub fn address(pool: &Pool) -> String {
+    let options = pool.connect_options();
+    format!("{}:{}", options.get_host(), options.get_port())
+}
+
 /// Whether the database answers and the worker's tables are there.
 pub async fn is_reachable(pool: &Pool) -> Result<()> {
     sqlx::query_scalar!(r#"SELECT 1 AS "one!" FROM user_merge.merges LIMIT 0"#)
