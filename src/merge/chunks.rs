@@ -100,7 +100,7 @@ impl Merger {
         Ok(all)
     }
 
-    /// One chunk is one statement and one commit; says too whether it came to the end of the relation. What
+    /// One chunk is one short transaction; says too whether it came to the end of the relation. What
     /// may pass is tried again here, with fewer rows, so that a long merge doesn't spend its attempts on a
     /// busy moment.
     async fn timed_chunk(&self, relation: Relation, chunk: Chunk) -> Result<(Moved, bool)> {
@@ -120,9 +120,10 @@ impl Merger {
     }
 
     async fn one_chunk(&self, relation: Relation, chunk: Chunk) -> Result<Moved> {
-        let mut connection = self.pool.acquire().await?;
+        let mut tx = self.pool.begin().await?;
         let began = Instant::now();
-        let moved = relation.move_chunk(&mut connection, chunk).await?;
+        let moved = relation.move_chunk(&mut tx, chunk).await?;
+        tx.commit().await?;
         let took = began.elapsed();
         measure(took, moved);
         self.size.observe(chunk.limit, moved.rows, took);

@@ -56,8 +56,19 @@ impl Merger {
         facts: &Facts,
     ) -> Result<Report> {
         let pair = envelope.request.pair();
-        // A merge that has moved its first chunk is finished even if its users change; one that is gone
-        // altogether can't be.
+        // Somebody deleted the source although its merge wasn't finished. Nothing referred to it any more, or
+        // the row could not have gone: there is no profile left to merge, and no tombstone to leave.
+        if facts.source.is_none() && held.progress.has_moved() {
+            let (progress, profile) = (held.progress, ProfileCounts::default());
+            let promised = self
+                .promise_outcome(tx, envelope, held, now, progress, profile)
+                .await?;
+            return Ok(Report {
+                promised,
+                ending: Ending::Completed,
+                ..Report::of(held.record.id)
+            });
+        }
         let (Some(source), Some(target)) = (&facts.source, &facts.target) else {
             return Err(Error::Leftover(
                 "a merge whose source or target row is gone",

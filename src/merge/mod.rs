@@ -1,7 +1,7 @@
 //! The use case: admit, move, complete.
 //!
 //! A small merge is one transaction. A large one is admitted in a first transaction, moves its tickets in
-//! chunks of one statement each, and ends in a last transaction that locks the source, sweeps up what came
+//! chunks of one short transaction each, and ends in a last transaction that locks the source, sweeps up what came
 //! meanwhile, checks that nothing is left, and writes profile, tombstone and outbox together.
 
 mod admit;

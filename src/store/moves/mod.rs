@@ -1,12 +1,13 @@
-//! Moving what belongs to the source: a chunk is one statement that picks rows, moves them, writes their
-//! log entries and adds to the merge's progress (rule T8), or does nothing at all (rule R5).
+//! Moving what belongs to the source. One statement moves a chunk's rows, writes their log entries and adds to
+//! the merge's progress (rule T8), or does nothing at all (rule R5). Tickets are locked by a statement before it,
+//! in the same transaction.
 //!
 //! One file a relation. They look alike on purpose: each is a static statement that the build checks
 //! against the schema, and each deals with the collisions of its own relation.
 //!
 //! After a tenant was loaded the planner may know nothing of it and take any index that begins with the
 //! account for as good as another. So each look names the leading columns of the index that fits, down to a
-//! range of ids: what was picked is the lowest ids, and nothing else of the source is below their highest.
+//! range of ids.
 
 mod archived_ccs;
 mod archived_tickets;

@@ -12,6 +12,10 @@ use crate::store::Result;
 /// A row counts only while its requester is the source: what an agent moved away meanwhile is left alone
 /// (rule T7). Log entries suppress triggers (rule T3); organization, authors and submitters stay (T6, T10).
 pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result<Moved> {
+    let ids = lock(connection, chunk).await?;
+    if ids.is_empty() {
+        return Ok(Moved::default());
+    }
     let done = sqlx::query!(
         r#"
         WITH held AS MATERIALIZED (
@@ -19,14 +23,14 @@ pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result
             WHERE account_id = $1 AND id = $4 AND fence = $5 AND state = 'running'
             FOR UPDATE
         ), picked AS MATERIALIZED (
-            SELECT id FROM helpdesk.tickets
-            WHERE account_id = $1 AND requester_id = $2 AND ($5::bigint IS NULL OR EXISTS (SELECT FROM held))
-            ORDER BY id LIMIT $6
-            FOR NO KEY UPDATE
+            SELECT id FROM unnest($6::bigint[]) AS locked (id)
+            WHERE $5::bigint IS NULL OR EXISTS (SELECT FROM held)
         ), moved AS (
             UPDATE helpdesk.tickets t
             SET requester_id = $3, updated_at = now()
-            WHERE t.account_id = $1 AND t.requester_id = $2 AND t.id <= (SELECT max(id) FROM picked)
+            WHERE t.account_id = $1 AND t.requester_id = $2
+              AND t.id BETWEEN (SELECT min(id) FROM picked) AND (SELECT max(id) FROM picked)
+              AND t.id = ANY (ARRAY(SELECT id FROM picked))
             RETURNING t.id, t.status
         ), sources AS (
             DELETE FROM helpdesk.ticket_ccs c
@@ -68,7 +72,7 @@ pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result
         chunk.pair.target.get(),
         chunk.merge,
         chunk.fence,
-        chunk.limit,
+        &ids,
     )
     .fetch_one(connection)
     .await?;
@@ -90,4 +94,20 @@ pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result
             ccs,
         },
     )
+}
+
+/// Picks the chunk's tickets and holds back everything that refers to them. A statement of its own: the next
+/// one sees what had been written when the locks were had, such as a CC of the target that an agent adds while
+/// the merge waits for the ticket (rule T5).
+async fn lock(connection: &mut PgConnection, chunk: Chunk) -> Result<Vec<i64>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM helpdesk.tickets WHERE account_id = $1 AND requester_id = $2
+         ORDER BY id LIMIT $3 FOR UPDATE",
+        chunk.pair.account.get(),
+        chunk.pair.source.get(),
+        chunk.limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
 }

@@ -103,3 +103,40 @@ async fn r4_the_shortest_slices_come_to_an_end() {
         Ending::AlreadyMerged
     );
 }
+
+/// R4: a source whose row somebody deletes after its last ticket was moved, but before its merge was finished,
+/// leaves nothing to merge: the merge ends, and holds its target no longer.
+#[tokio::test]
+async fn r4_a_merge_whose_source_is_gone_comes_to_its_end() {
+    let mut desk = Desk::open().await;
+    desk.chunks_of(10);
+    desk.users([1, 2, 3]).await;
+    desk.tickets(1, 25, 1, "open").await;
+    desk.run_one_chunk(&request(1, 2)).await.unwrap();
+    desk.execute(
+        "UPDATE helpdesk.tickets SET requester_id = 3 WHERE requester_id = 1;
+         DELETE FROM helpdesk.users WHERE account_id = 1 AND id = 1",
+    )
+    .await;
+
+    let report = desk.run(&request(1, 2)).await.unwrap();
+
+    assert_eq!(report.ending, Ending::Completed);
+    assert_eq!(
+        report.promised.len(),
+        2,
+        "the event and the deletion message"
+    );
+    assert_eq!(
+        desk.number("SELECT count(*) FROM helpdesk.tickets WHERE requester_id = 2")
+            .await,
+        10
+    );
+    assert_eq!(
+        desk.number("SELECT count(*) FROM user_merge.merges WHERE holds_users")
+            .await,
+        0
+    );
+    let next = desk.run(&request(2, 3)).await.unwrap();
+    assert_eq!(next.ending, Ending::Completed);
+}

@@ -351,3 +351,24 @@ async fn t5_who_requests_is_decided_before_the_cc_is() {
         shape.assert_was_used(&desk).await;
     }
 }
+
+/// T5: an agent edits a ticket and copies the target on it in one transaction; the merge waits for that, and
+/// the target ends up as the requester only.
+#[tokio::test]
+async fn t5_a_target_copied_while_the_merge_waits_for_the_ticket_is_not_on_its_own_ticket() {
+    for shape in Shape::BOTH {
+        let desk = desk_of(shape).await;
+        let agent = desk
+            .begin_with(
+                "WITH edited AS (UPDATE helpdesk.tickets SET status = 'hold' WHERE id = 14)
+                 INSERT INTO helpdesk.ticket_ccs VALUES (1, 14, 2)",
+            )
+            .await;
+        let merge = desk.start(&request(1, 2));
+        desk.merge_waits_for(&agent).await;
+        agent.commit().await;
+        completed(merge).await;
+        assert_eq!(desk.ccs("ticket_ccs").await, "", "{shape:?}");
+        assert_counts_match_the_log(&desk).await;
+    }
+}
