@@ -8,7 +8,7 @@ use crate::store::Result;
 /// Locks both users until the end of the transaction, the lower id first, so that two merges can't wait for
 /// each other (rules A and T9).
 ///
-/// The source is locked FOR UPDATE: a new ticket or CC, or one that becomes archived, takes FOR KEY SHARE on
+/// The source is locked FOR UPDATE: a new ticket or CC, or a ticket that becomes archived, takes FOR KEY SHARE on
 /// it through its foreign key and waits. The target is only kept from changing (FOR NO KEY UPDATE): it goes
 /// on opening tickets while it is merged into. What is read after this statement is therefore final.
 pub async fn lock_pair(connection: &mut PgConnection, pair: Pair) -> Result<()> {

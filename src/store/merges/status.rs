@@ -24,7 +24,7 @@ pub struct Status {
     pub state: String,
     /// The lane it came by.
     pub lane: String,
-    /// Tries that failed; for a finished merge, all of them.
+    /// Tries that failed.
     pub attempts: i32,
     /// The last error's label.
     pub last_error: Option<String>,
