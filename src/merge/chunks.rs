@@ -6,7 +6,7 @@ use super::{Ending, Merger, Report, Until};
 use crate::domain::{MergeId, Pair};
 use crate::retry::Tries;
 use crate::store::helpdesk::UserFacts;
-use crate::store::merges::{Envelope, Held, Record};
+use crate::store::merges::{Envelope, Held, Progress, Record};
 use crate::store::moves::{
     Chunk, Moved, move_archived_ccs, move_archived_tickets, move_ccs, move_tickets,
 };
@@ -84,8 +84,8 @@ impl Merger {
         pair: Pair,
         merge: MergeId,
         source: &UserFacts,
-    ) -> Result<Moved> {
-        let mut all = Moved::default();
+    ) -> Result<Progress> {
+        let mut all = Progress::default();
         for relation in self
             .relations()
             .filter(|relation| relation.rows(source) > 0)

@@ -88,12 +88,10 @@ impl Merger {
         let promised = self
             .promise_outcome(tx, envelope, held, now, progress, change.counts)
             .await?;
-        let mut moved_now = Progress::default();
-        moved_now += moved;
         Ok(Report {
             merge: held.record.id,
             ending: Ending::Completed,
-            moved: moved_now,
+            moved,
             promised,
         })
     }

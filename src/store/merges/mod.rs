@@ -12,6 +12,7 @@ pub use status::{Status, status};
 
 use chrono::{DateTime, Utc};
 
+use super::moves::Moved;
 use crate::domain::{CcCounts, MergeId, MergeRequest, TicketCounts};
 
 /// Where a merge stands.
@@ -80,26 +81,25 @@ impl Progress {
     }
 }
 
-impl std::ops::AddAssign<super::moves::Moved> for Progress {
-    fn add_assign(&mut self, moved: super::moves::Moved) {
-        let mut sum = super::moves::Moved {
-            rows: 0,
-            tickets: self.tickets,
-            ccs: self.ccs,
-        };
-        sum += moved;
-        self.tickets = sum.tickets;
-        self.ccs = sum.ccs;
+impl From<Moved> for Progress {
+    fn from(Moved { tickets, ccs, .. }: Moved) -> Self {
+        Self { tickets, ccs }
+    }
+}
+
+impl std::ops::AddAssign<Moved> for Progress {
+    fn add_assign(&mut self, moved: Moved) {
+        *self += Self::from(moved);
     }
 }
 
 impl std::ops::AddAssign for Progress {
     fn add_assign(&mut self, other: Self) {
-        *self += super::moves::Moved {
-            rows: 0,
-            tickets: other.tickets,
-            ccs: other.ccs,
-        };
+        self.tickets.live += other.tickets.live;
+        self.tickets.closed += other.tickets.closed;
+        self.tickets.archived += other.tickets.archived;
+        self.ccs.moved += other.ccs.moved;
+        self.ccs.deduplicated += other.ccs.deduplicated;
     }
 }
 

@@ -50,17 +50,6 @@ pub struct Moved {
     pub ccs: CcCounts,
 }
 
-impl std::ops::AddAssign for Moved {
-    fn add_assign(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.tickets.live += other.tickets.live;
-        self.tickets.closed += other.tickets.closed;
-        self.tickets.archived += other.tickets.archived;
-        self.ccs.moved += other.ccs.moved;
-        self.ccs.deduplicated += other.ccs.deduplicated;
-    }
-}
-
 /// Stops a worker whose merge was taken over.
 const fn check_fence(held: bool, moved: Moved) -> Result<Moved> {
     if held { Ok(moved) } else { Err(Error::Fenced) }

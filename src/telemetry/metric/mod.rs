@@ -85,7 +85,7 @@ metrics! {
     age outbox_oldest_seconds() = "user_merge_outbox_oldest_seconds", "seconds",
         "Age of the oldest of them; 0 if there is none.";
     sum late_tickets() = "user_merge_late_tickets_total", "tickets",
-        "Tickets and CCs that reached a user after the merge and were moved on by the sweep.";
+        "Tickets, CCs and e-mail addresses that reached a user after the merge and were moved on by the sweep.";
     one broker_failures(connection, cause) = "user_merge_broker_failures_total", "failures",
         "Broker connections lost or refused.";
     one stale_acks() = "user_merge_stale_acks_total", "acknowledgements",
