@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod failpoint;
 pub mod merge;
 pub mod message;
 pub mod retry;

@@ -81,6 +81,10 @@ pub fn main() -> ExitCode {
     if let Err(error) = log::init(format, filter) {
         return output::failed(&error.into(), cli.json);
     }
+    #[cfg(debug_assertions)]
+    if let Err(error) = crate::failpoint::arm() {
+        return output::failed(&error.into(), cli.json);
+    }
     let context = Context {
         settings,
         json: cli.json,
@@ -122,5 +126,7 @@ fn status_of(error: &anyhow::Error) -> u8 {
         || matches!(error.downcast_ref(), Some(LogError::Filter { .. }))
         || matches!(error.downcast_ref(), Some(broker::Error::Settings(_)))
         || error.downcast_ref::<DecodeError>().is_some();
+    #[cfg(debug_assertions)]
+    let is_setting = is_setting || error.is::<crate::failpoint::ArmError>();
     if is_setting { 2 } else { 1 }
 }

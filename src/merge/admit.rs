@@ -1,7 +1,8 @@
 //! The first transaction: what is on record, what the rules say, and, for a small merge, all the rest.
 
 use super::{Ending, Merger, Report, announce, name};
-use crate::domain::{Application, Reason, Rejection, Verdict, admit};
+use crate::domain::{Application, MergeId, Reason, Rejection, Verdict, admit};
+use crate::failpoint::failpoint;
 use crate::store::helpdesk::{UserFacts, facts, lock_pair};
 use crate::store::merges::{
     Earlier, Envelope, Held, Progress, Record, Recorded, Standing, State, canonical_user, earlier,
@@ -20,8 +21,10 @@ pub(super) enum Admission {
 impl Merger {
     pub(super) async fn admit(&self, envelope: Envelope<'_>) -> Result<Admission> {
         let mut tx = self.pool.begin().await?;
+        failpoint!(FirstBegun);
         let admission = self.first_transaction(&mut tx, envelope).await?;
         tx.commit().await?;
+        failpoint!(FirstCommitted);
         Ok(admission)
     }
 
@@ -33,7 +36,9 @@ impl Merger {
         let request = envelope.request;
         let pair = request.pair();
         lock_pair(tx, pair).await?;
+        failpoint!(FirstLocked);
         let standing = look_up(tx, request).await?;
+        failpoint!(FirstLookedUp);
         let record = record_of(&standing, envelope);
         name(record.id);
 
@@ -53,9 +58,7 @@ impl Merger {
                         .map(Admission::Settled);
                 }
                 State::Running | State::Failed if recorded.holds_users => {
-                    return hold(tx, recorded.record.id, envelope)
-                        .await
-                        .map(Admission::Large);
+                    return take(tx, recorded.record.id, envelope).await;
                 }
                 State::Running | State::Failed => {}
             }
@@ -63,6 +66,7 @@ impl Merger {
 
         let limit = i64::from(self.rules.ticket_limit);
         let facts = facts(tx, pair, limit.max(self.size.rows()) + 1).await?;
+        failpoint!(FirstFactsRead);
         let earlier = match &facts.source {
             Some(source) if source.candidate().merged_into.is_none() => None,
             _ => earlier(tx, pair).await?,
@@ -95,7 +99,7 @@ impl Merger {
                     .await?
             }
             Verdict::Admit if self.rows_to_move(&facts) > self.size.rows() => {
-                return hold(tx, record.id, envelope).await.map(Admission::Large);
+                return take(tx, record.id, envelope).await;
             }
             Verdict::Admit => {
                 // A small merge: everything, in this transaction.
@@ -125,6 +129,7 @@ impl Merger {
         let record = recorded.record.id;
         let draft = announce::event(&event, record);
         let promised = self.promise(tx, envelope, record, draft).await?;
+        failpoint!(RepeatPromised);
         Ok(Report {
             ending: Ending::Repeated,
             promised,
@@ -153,6 +158,7 @@ impl Merger {
         let promised = self
             .promise(tx, envelope, record.id, announce::event(&event, record.id))
             .await?;
+        failpoint!(RefusalPromised);
         Ok(Report {
             ending: Ending::Rejected(reason),
             promised,
@@ -190,6 +196,7 @@ impl Merger {
                 Vec::new(),
             )
             .await?;
+        failpoint!(RejectionWritten);
         Ok(Report {
             ending: Ending::Rejected(rejection.reason),
             promised,
@@ -230,12 +237,20 @@ impl Merger {
                 Vec::new(),
             )
             .await?;
+        failpoint!(AlreadyMergedWritten);
         Ok(Report {
             ending: Ending::AlreadyMerged,
             promised,
             ..Report::of(record.id)
         })
     }
+}
+
+/// Takes a large merge; what it moves is committed chunk by chunk.
+async fn take(tx: &mut Transaction, merge: MergeId, envelope: Envelope<'_>) -> Result<Admission> {
+    let held = hold(tx, merge, envelope).await?;
+    failpoint!(MergeHeld);
+    Ok(Admission::Large(held))
 }
 
 /// The row that a first try left behind, or a new one.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ending, Merger, Report, Until};
 use crate::domain::{MergeId, Pair};
+use crate::failpoint::failpoint;
 use crate::retry::Tries;
 use crate::store::helpdesk::UserFacts;
 use crate::store::merges::{Envelope, Held, Progress, Record};
@@ -122,8 +123,11 @@ impl Merger {
     async fn one_chunk(&self, relation: Relation, chunk: Chunk) -> Result<Moved> {
         let mut tx = self.pool.begin().await?;
         let began = Instant::now();
+        failpoint!(ChunkBegun);
         let moved = relation.move_chunk(&mut tx, chunk).await?;
+        failpoint!(ChunkMoved);
         tx.commit().await?;
+        failpoint!(ChunkCommitted);
         let took = began.elapsed();
         measure(took, moved);
         self.size.observe(chunk.limit, moved.rows, took);

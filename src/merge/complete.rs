@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Ending, Merger, Report, announce};
 use crate::domain::{ProfileCounts, ProfileRules, combine};
+use crate::failpoint::failpoint;
 use crate::store::helpdesk::{Facts, facts, finish, lock_pair};
 use crate::store::merges::{Envelope, Held, Progress, State, look_up};
 use crate::store::outbox::Draft;
@@ -20,14 +21,18 @@ impl Merger {
     ) -> Result<Option<Ending>> {
         let pair = envelope.request.pair();
         let mut tx = self.pool.begin().await?;
+        failpoint!(LastBegun);
         lock_pair(&mut tx, pair).await?;
+        failpoint!(LastLocked);
         let standing = look_up(&mut tx, envelope.request).await?;
         let recorded = standing.recorded.filter(|recorded| {
             recorded.record.fence == held.record.fence && recorded.state == State::Running
         });
         let recorded = recorded.ok_or(Error::Fenced)?;
+        failpoint!(LastLookedUp);
 
         let facts = facts(&mut tx, pair, self.size.rows() + 1).await?;
+        failpoint!(LastFactsRead);
         if self.rows_to_move(&facts) > self.size.rows() {
             tx.rollback().await?;
             return Ok(None);
@@ -40,6 +45,7 @@ impl Merger {
             .finish(&mut tx, envelope, &held, standing.now, &facts)
             .await?;
         tx.commit().await?;
+        failpoint!(LastCommitted);
         report.moved += last.moved;
         report.promised = last.promised;
         Ok(Some(last.ending))
@@ -75,6 +81,7 @@ impl Merger {
             ));
         };
         let moved = self.sweep(tx, pair, held.record.id, source).await?;
+        failpoint!(SourceSwept);
         let mut progress = held.progress;
         progress += moved;
 
@@ -84,10 +91,12 @@ impl Merger {
         };
         let change = combine(&source.profile(), &target.profile(), rules);
         finish(tx, pair, &change, self.rules.move_archived_ccs).await?;
+        failpoint!(ProfileWritten);
 
         let promised = self
             .promise_outcome(tx, envelope, held, now, progress, change.counts)
             .await?;
+        failpoint!(MergeSettled);
         Ok(Report {
             merge: held.record.id,
             ending: Ending::Completed,

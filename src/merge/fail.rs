@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Failed, Merger, announce};
+use crate::failpoint::failpoint;
 use crate::message::Failure;
 use crate::store::Result;
 use crate::store::merges::{Envelope, Held, State, record_failure};
@@ -119,10 +120,12 @@ impl Merger {
             });
         };
         super::name(held.record.id);
+        failpoint!(FailureRecorded);
         let tries_left =
             held.record.attempts < i32::try_from(self.retry.max_attempts).unwrap_or(i32::MAX);
         if cause.may_pass() && tries_left {
             tx.commit().await?;
+            failpoint!(FailureCommitted);
             let attempts = held.record.attempts;
             return Ok(Given::Time {
                 delay: self.delay(attempts),
@@ -130,7 +133,9 @@ impl Merger {
             });
         }
         let promised = self.give_up(&mut tx, envelope, body, cause, &held).await?;
+        failpoint!(GivenUpWritten);
         tx.commit().await?;
+        failpoint!(GivenUpCommitted);
         Ok(Given::Up { promised })
     }
 

@@ -3,6 +3,7 @@
 use tracing::warn;
 
 use super::{Merger, Report};
+use crate::failpoint::failpoint;
 use crate::store::Result;
 use crate::store::helpdesk::{facts, lock_pair};
 use crate::store::merges::Progress;
@@ -50,6 +51,7 @@ impl Merger {
         let Late { merge, pair } = late;
         let mut tx = self.pool.begin().await?;
         lock_pair(&mut tx, pair).await?;
+        failpoint!(LateLocked);
         // Between the look and the lock the target may have been merged itself; the next round knows.
         if !still_points(&mut tx, pair).await? {
             tx.rollback().await?;
@@ -66,7 +68,9 @@ impl Merger {
         if moved > 0 {
             count_late(&mut tx, pair.account, merge, moved).await?;
         }
+        failpoint!(LateMoved);
         tx.commit().await?;
+        failpoint!(LateCommitted);
         Ok(moved)
     }
 }

@@ -161,6 +161,19 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+#[cfg(debug_assertions)]
+impl From<crate::failpoint::Fault> for Error {
+    /// As if another transaction had come between.
+    fn from(fault: crate::failpoint::Fault) -> Self {
+        Self::Database {
+            label: "40001".into(),
+            place: Some(fault.0.name().to_owned()),
+            passing: true,
+            outage: false,
+        }
+    }
+}
+
 /// The database as a whole is away: connection errors, shutdown, start-up, too many connections.
 fn is_outage(sqlstate: &str) -> bool {
     sqlstate.starts_with("08")

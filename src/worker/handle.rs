@@ -9,6 +9,7 @@ use tracing::{Instrument, debug, info_span};
 use super::{Worker, dead, reply, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::{MergeId, MergeRequest};
+use crate::failpoint::failpoint;
 use crate::merge::{Cause, Failed, Report, Until};
 use crate::message;
 use crate::retry::Tries;
@@ -31,6 +32,7 @@ async fn settle_one(worker: &Worker, lane: Lane, delivery: &Delivery) {
         return; // its connection is gone, and it comes again
     }
     let _in_flight = metric::in_flight(lane.label());
+    failpoint!(MessageReceived, else return reply::give_back(delivery).await);
     let message_id = delivery.properties.message_id.as_deref();
     match message::request::decode(&delivery.body, message_id) {
         Ok(request) => {

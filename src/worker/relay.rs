@@ -12,6 +12,7 @@ use tracing::warn;
 use super::Worker;
 use crate::broker::{Destination, Outgoing, Properties};
 use crate::domain::AccountId;
+use crate::failpoint::failpoint;
 use crate::store::outbox::{self, Promised, backlog, claim, mark_published, prune};
 use crate::telemetry::metric;
 
@@ -63,6 +64,7 @@ pub(super) async fn run(
             // Before the messages of merges that end now: where they never cease, what a crash left is due too.
             _ = ticks.tick(), if under_way.len() < UNDER_WAY && !stop.is_cancelled() => {
                 for message in left_behind(&worker).await {
+                    failpoint!(RelayClaimed, else break);
                     under_way.push(publish(&worker, message));
                 }
                 if looks.is_multiple_of(COUNTED_EVERY) {
@@ -90,8 +92,10 @@ pub(super) async fn run(
 async fn publish(worker: &Worker, message: Promised) -> Option<(AccountId, i64)> {
     let key = (message.account, message.id);
     let destination = message.draft.destination;
+    failpoint!(RelayDue, else return None);
     match worker.publisher.publish(outgoing(message)).await {
         Ok(()) => {
+            failpoint!(RelayConfirmed, else return None);
             metric::outbox_published(destination.label());
             Some(key)
         }
@@ -129,6 +133,7 @@ async fn mark(worker: &Worker, confirmed: &mut Vec<(AccountId, i64)>) {
         );
     }
     confirmed.clear();
+    failpoint!(RelayMarked, else ());
 }
 
 async fn tidy(worker: &Worker) {

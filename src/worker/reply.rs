@@ -4,6 +4,7 @@ use tracing::{debug, warn};
 
 use super::{Worker, reconnect_pauses};
 use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties, Settled};
+use crate::failpoint::failpoint;
 use crate::telemetry::metric;
 
 /// The same message for another place.
@@ -34,10 +35,11 @@ pub(super) async fn replace(worker: &Worker, delivery: &Delivery, by: Outgoing) 
 /// Publishes, and goes on trying while the message is ours: giving it back instead would count towards its
 /// delivery limit. Says whether the broker has confirmed.
 async fn publish(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) -> bool {
+    failpoint!(ReplacementDue, else return false);
     let mut pauses = reconnect_pauses();
     loop {
         match worker.publisher.publish(outgoing.clone()).await {
-            Ok(()) => return true,
+            Ok(()) => break,
             Err(error) => {
                 metric::broker_failures("publishing", error.label());
                 warn!(%error, "can't publish");
@@ -51,11 +53,15 @@ async fn publish(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) -> bo
             return false;
         }
     }
+    failpoint!(ReplacementConfirmed, else return false);
+    true
 }
 
 /// The work is committed: the message is done with.
 pub(super) async fn acknowledge(delivery: &Delivery) {
+    failpoint!(AckDue, else return give_back(delivery).await);
     settled("acknowledged", delivery.ack().await);
+    failpoint!(AckSent, else ());
 }
 
 /// Somebody else, or this worker later, gets the message.

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{Worker, dead, reply};
 use crate::broker::{Delivery, Destination, Lane};
+use crate::failpoint::failpoint;
 use crate::merge::{Cause, Ending, Given, Report};
 use crate::store::Error;
 use crate::store::merges::Envelope;
@@ -25,6 +26,7 @@ pub(super) async fn report(
     count(lane, &report, began.elapsed());
     match report.ending {
         Ending::Completed | Ending::AlreadyMerged | Ending::Rejected(_) | Ending::Repeated => {
+            failpoint!(HandOverDue, else return reply::give_back(delivery).await);
             worker.hand_over.promised(report.promised);
             reply::acknowledge(delivery).await;
             if let Ending::Rejected(reason) = report.ending {

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::{Chunk, Moved, check_fence};
 use crate::domain::{CcCounts, TicketCounts};
+use crate::failpoint::failpoint;
 use crate::store::Result;
 
 /// Moves up to a chunk of archived tickets and drops, where archived CCs move, those of the two users on them.
@@ -15,6 +16,7 @@ pub async fn move_archived_tickets(connection: &mut PgConnection, chunk: Chunk) 
     if ids.is_empty() {
         return Ok(Moved::default());
     }
+    failpoint!(ArchivedTicketsLocked);
     let done = sqlx::query!(
         r#"
         WITH held AS MATERIALIZED (

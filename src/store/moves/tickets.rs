@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::{Chunk, Moved, check_fence};
 use crate::domain::{CcCounts, TicketCounts};
+use crate::failpoint::failpoint;
 use crate::store::Result;
 
 /// Moves up to a chunk of tickets and drops the two users' CCs on them: the target is the requester now
@@ -16,6 +17,7 @@ pub async fn move_tickets(connection: &mut PgConnection, chunk: Chunk) -> Result
     if ids.is_empty() {
         return Ok(Moved::default());
     }
+    failpoint!(TicketsLocked);
     let done = sqlx::query!(
         r#"
         WITH held AS MATERIALIZED (
