@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Settings, tcp};
+use super::{Error, Settings, failover, tcp};
 
 /// How a connection does, for readiness and for publishers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,16 +34,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects within [`Settings::connect_timeout`]. `purpose` is a word or two for the broker's list of
+    /// Connects, to whichever of the hosts, within [`Settings::connect_timeout`]. `purpose` is a word or two for the broker's list of
     /// connections. A refusal is a lasting error ([`Error::is_lasting`]).
     pub async fn open(settings: &Settings, purpose: &str) -> Result<Self, Error> {
-        let uri = settings.uri()?;
         let tls = OwnedTLSConfig {
             identity: None,
             cert_chain: trusted(settings).await?,
         };
         let options = ConnectionProperties::default().with_connection_name(name(purpose).into());
-        let (amqp, socket) = tcp::open(uri, options, tls, settings.connect_timeout).await?;
+        let (amqp, socket) = failover::connect(settings, &options, &tls).await?;
         let (state, watcher) = watch_state(&amqp);
         Ok(Self {
             amqp,

@@ -12,11 +12,14 @@ pub enum Error {
     #[error("broker settings: {0}")]
     Settings(String),
     /// The broker knows neither this user and password nor this virtual host, or doesn't let the one into the
-    /// other. Lasting.
+    /// other: at which host, and what became of the others. Lasting.
     #[error(
         "the broker refused the connection: {0} (check user, password and virtual host in broker.url)"
     )]
     Refused(String),
+    /// No host could be connected to: each by name and port, and why not.
+    #[error("no way to the broker at {0}")]
+    Unreachable(String),
     /// A queue or an exchange can't be had as this worker needs it. Lasting: an operator has to act.
     #[error("{what} `{name}`: {why}")]
     Topology {
@@ -66,6 +69,7 @@ impl Error {
         match self {
             Self::Settings(_) => "settings",
             Self::Refused(_) => "refused",
+            Self::Unreachable(_) => "unreachable",
             Self::Topology { .. } => "topology",
             Self::TimedOut { .. } => "timed_out",
             Self::Unreadable { .. } => "unreadable",
@@ -114,6 +118,11 @@ impl Error {
                 ErrorKind::ProtocolError(e) => e.get_message().to_string(),
                 _ => error.to_string(),
             })
+        } else if let ErrorKind::IOError(error) = error.kind() {
+            Self::Lost {
+                doing: "connecting",
+                reason: error.to_string(),
+            }
         } else {
             Self::lost("connecting", error)
         }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Error, Names};
+use super::{Error, Names, places};
 
 /// How to reach the broker and how long to wait for it. Every time-out is from the call to its answer.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `amqp://user:password@host:port/vhost` or `amqps://…`, percent-encoded; without a vhost part `/` is meant.
+    /// With several hosts, or several such URLs, commas between: the nodes of one cluster.
     pub url: SecretString,
     /// Queues and exchanges.
     pub names: Names,
@@ -24,7 +25,7 @@ pub struct Settings {
     /// How often a sign of life is asked for; a dead peer is found within two of these. Whole seconds. A
     /// `heartbeat` in the URL goes before.
     pub heartbeat: Duration,
-    /// For a connection: TCP, TLS and login together.
+    /// For a connection: TCP, TLS and login together, at whichever of the hosts.
     pub connect_timeout: Duration,
     /// For one publish, from the call to the confirm, a new connection included.
     pub publish_timeout: Duration,
@@ -56,36 +57,19 @@ impl Settings {
 
     /// Checks what the settings' own checks leave open, without the broker: that the URL can be read.
     pub fn check(&self) -> Result<(), Error> {
-        self.uri().map(drop)
+        self.places().map(drop)
     }
 
-    /// Where the broker is: the part of the URL that is no secret.
-    #[must_use]
-    pub fn address(&self) -> String {
-        self.uri().map_or_else(
-            |_| "?".to_owned(),
-            |uri| format!("{}:{}", uri.authority.host, uri.authority.port),
-        )
-    }
-
-    /// The URL in parts, with a heartbeat. Errors never repeat it: it holds the password.
-    pub(super) fn uri(&self) -> Result<AMQPUri, Error> {
-        let url = self.url.expose_secret();
-        let bad = |why: &str| Error::Settings(format!("url: {why}"));
-        if !url.starts_with("amqp://") && !url.starts_with("amqps://") {
-            return Err(bad("must start with amqp:// or amqps://"));
+    /// The URL in parts for each host, with a heartbeat. Errors never repeat it: it holds the password.
+    pub(super) fn places(&self) -> Result<Vec<AMQPUri>, Error> {
+        let mut places = places::places(self.url.expose_secret())
+            .map_err(|why| Error::Settings(format!("url: {why}")))?;
+        let heartbeat = u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX);
+        for place in &mut places {
+            let asked = place.query.heartbeat.filter(|seconds| *seconds > 0);
+            place.query.heartbeat = Some(asked.unwrap_or(heartbeat));
         }
-        let mut uri: AMQPUri = url
-            .parse()
-            .map_err(|_| bad("must be amqp://user:password@host:port/vhost"))?;
-        // The library reads an IPv6 literal as `localhost`, and would connect to another broker.
-        if url.contains("@[") || url.contains("//[") {
-            return Err(bad("an IPv6 address can't be used; give a host name"));
-        }
-        if uri.query.heartbeat.is_none_or(|seconds| seconds == 0) {
-            uri.query.heartbeat = Some(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));
-        }
-        Ok(uri)
+        Ok(places)
     }
 }
 
@@ -119,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_heartbeat_goes_into_the_url_unless_it_is_there() {
-        let heartbeat = |url: &str| settings(url).uri().unwrap().query.heartbeat;
+        let heartbeat = |url: &str| settings(url).places().unwrap()[0].query.heartbeat;
         assert_eq!(heartbeat("amqp://h/%2f"), Some(10));
         assert_eq!(heartbeat("amqp://h/%2f?heartbeat=3"), Some(3));
         assert_eq!(

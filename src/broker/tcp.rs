@@ -4,7 +4,7 @@
 //! answers, giving up the future leaves that thread and its socket behind, for every attempt. Whoever holds a
 //! second handle to the socket can end it.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,9 +16,10 @@ use tokio::time::timeout;
 
 use super::Error;
 
-/// TCP, TLS and login, all within `limit`.
+/// TCP, TLS and login at one address of a host, all within `limit`.
 pub(super) async fn open(
-    uri: AMQPUri,
+    uri: &AMQPUri,
+    address: SocketAddr,
     options: ConnectionProperties,
     tls: OwnedTLSConfig,
     limit: Duration,
@@ -31,11 +32,7 @@ pub(super) async fn open(
             scheme, authority, ..
         } = uri;
         let connecting = async {
-            let addresses: Vec<_> =
-                tokio::net::lookup_host((authority.host.as_str(), authority.port))
-                    .await?
-                    .collect();
-            let stream = AsyncTcpStream::connect(&own, addresses).await?;
+            let stream = AsyncTcpStream::connect(&own, address).await?;
             if let AsyncTcpStream::Plain(stream) = &stream {
                 hold(&ours, stream.get_ref().as_fd().try_clone_to_owned()?.into())?;
             }
@@ -49,7 +46,7 @@ pub(super) async fn open(
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
         Ok(stream)
     };
-    let connecting = lapin::Connection::connector(uri, runtime, connect, options);
+    let connecting = lapin::Connection::connector(uri.clone(), runtime, connect, options);
     let late = |_| Error::TimedOut {
         doing: "connecting",
         after: limit,

@@ -68,21 +68,16 @@ pub(super) async fn run(args: Args, context: Context) -> anyhow::Result<ExitCode
     let body = message::request::encode(&request);
     message::request::decode(&body, Some(request.idempotency_key.as_str()))?;
 
-    let unreachable = format!("not stored: no way to the broker at {}", broker.address());
     let listening = if wait {
         // Before the request is sent, or its outcome could be missed.
-        Some(
-            Listening::start(&broker)
-                .await
-                .context(unreachable.clone())?,
-        )
+        Some(Listening::start(&broker).await.context("not stored")?)
     } else {
         None
     };
     let publisher = Publisher::new(broker, "requests");
     let stored = match publisher.connect().await {
         Ok(()) => store(&publisher, lane, &request, body).await,
-        Err(error) => Err(anyhow!(error).context(unreachable)),
+        Err(error) => Err(anyhow!(error).context("not stored")),
     };
     publisher.close().await;
     let key = &request.idempotency_key;

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::reader::Reader;
 use super::sections::{Broker, Chunk, Lane, Names, Retry, Settings};
+use super::urls;
 
 /// Connections besides those of the lanes: relay, sweep, readiness, and one to spare.
 const OTHER_CONNECTIONS: u32 = 4;
@@ -127,10 +128,10 @@ fn retry(reader: &mut Reader, retry: &Retry) {
 
 /// A certificate authority says that encryption is wanted; `amqp://` would silently go without.
 fn encryption(reader: &mut Reader, broker: &Broker) {
-    let plain = broker
-        .url
-        .as_ref()
-        .is_some_and(|url| url.expose_secret().starts_with("amqp://"));
+    let plain = broker.url.as_ref().is_some_and(|list| {
+        let urls = urls(list.expose_secret());
+        urls.iter().any(|url| url.starts_with("amqp://"))
+    });
     if plain && broker.ca_file.is_some() {
         reader.wrong(
             "broker.ca_file",

@@ -14,6 +14,7 @@ mod reader;
 mod rules;
 mod section;
 mod sections;
+mod urls;
 mod value;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use sections::{
     Broker, Chunk, Database, Lane, Lanes, Merge, Names, Relay, Retry, Settings, Sweep, Telemetry,
     Worker,
 };
+pub use urls::urls;
 
 use layers::Layer;
 use reader::{Reader, Setting};

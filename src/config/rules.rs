@@ -8,6 +8,8 @@ use humantime_serde::re::humantime::format_duration;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::Targets;
 
+use super::urls;
+
 type Verdict = Result<(), String>;
 
 pub(super) const fn ms(count: u64) -> Duration {
@@ -102,6 +104,20 @@ pub(super) fn secret_url(
                 .is_some_and(|rest| !rest.is_empty()),
             || format!("must be a URL such as {example} (the value is secret and not shown)"),
         )
+    }
+}
+
+/// The same for several URLs, commas between them.
+pub(super) fn secret_urls(
+    schemes: &'static [&'static str],
+    example: &'static str,
+) -> impl Fn(&Option<SecretString>) -> Verdict {
+    let check = secret_url(schemes, example);
+    move |list| {
+        let Some(list) = list else { return Ok(()) };
+        urls(list.expose_secret())
+            .into_iter()
+            .try_for_each(|url| check(&Some(url.into())))
     }
 }
 

@@ -11,7 +11,7 @@ use super::log_format::LogFormat;
 use super::reader::{Reader, Setting};
 use super::rules::{
     broker_name, days, directives, growing_delays, hours, lasting, lasting_seconds, minutes, ms,
-    seconds, secret_url, within,
+    seconds, secret_url, secret_urls, within,
 };
 use super::section::{join, sections};
 
@@ -57,8 +57,9 @@ sections! {
 
     /// `[broker]`: how messages come and go.
     Broker {
-        /// Where it is and who asks; ask for it with [`Broker::require_url`].
-        url: Option<SecretString> => secret_url(&["amqp", "amqps"], "amqps://user:password@host/vhost"),
+        /// Where it is, or where the nodes of its cluster are, and who asks; ask for it with
+        /// [`Broker::require_url`].
+        url: Option<SecretString> => secret_urls(&["amqp", "amqps"], "amqps://user:password@host/vhost, for a cluster amqps://user:password@host,host,host/vhost"),
         /// The certificate authority (PEM) that signed the broker's certificate, besides the system's.
         ca_file: Option<PathBuf>,
         /// How often both sides say that they are there; a connection silent for twice as long is dead.

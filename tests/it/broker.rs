@@ -28,6 +28,13 @@ fn url() -> String {
         .expect("USER_MERGE__BROKER__URL: deploy/local/servers start DIR")
 }
 
+/// `host:port` of it.
+fn place() -> String {
+    let url = url();
+    let rest = url.split_once('@').unwrap().1;
+    rest.split('/').next().unwrap().to_owned()
+}
+
 /// Queues and exchanges of one test's own, and a plain connection to look behind the room's back.
 struct TestBroker {
     settings: Settings,

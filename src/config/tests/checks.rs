@@ -12,6 +12,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[database]\nlock_timeout = \"30s\"", "database.lock_timeout", "shorter than database.statement_timeout, 30s"),
     ("[database]\nstatement_timeout = \"1h\"", "database.statement_timeout", "from 1s to 10m"),
     ("[broker]\nurl = \"http://mq\"", "broker.url", "a URL such as amqps://"),
+    ("[broker]\nurl = \"amqp://a,b/v, http://c/v\"", "broker.url", "for a cluster amqps://"),
+    ("[broker]\nurl = \"amqps://a/v,amqp://b/v\"\nca_file = \"ca.pem\"", "broker.ca_file", "starts with amqps://"),
     ("[broker]\nurl = \"amqp://mq\"\nca_file = \"ca.pem\"", "broker.ca_file", "starts with amqps://"),
     ("[broker]\nheartbeat = \"1500ms\"", "broker.heartbeat", "a whole number of seconds"),
     ("[broker]\nheartbeat = \"0s\"", "broker.heartbeat", "from 1s to 10m"),

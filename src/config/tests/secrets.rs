@@ -44,6 +44,7 @@ fn no_error_shows_a_secret() {
         // Wrong scheme, wrong type, wrong place, wrong name.
         "[database]\nurl = \"mysql://root:hunter2@db\"",
         "[broker]\nurl = [\"amqp://root:hunter2@mq\"]",
+        "[broker]\nurl = \"amqp://root:hunter2@a,b/v,http://root:hunter2@c/v\"",
         "[broker]\nca_file = \"/ca.pem\"\nurl = \"amqp://root:hunter2@mq\"",
         "[broker.names]\ndead = \"\"\n[telemetry]\nlisten = \"amqp://root:hunter2@mq\"",
         "[broker]\nuri = \"amqp://root:hunter2@mq\"",
