@@ -54,7 +54,7 @@ GRANT INSERT (account_id, ticket_id, field, old_value, new_value, via, merge_id,
 
 -- The worker on its own tables. What was merged stays on record; published messages are pruned.
 GRANT SELECT, INSERT, UPDATE ON user_merge.merges TO user_merge_worker;
-GRANT SELECT, INSERT, UPDATE (claimed_until, published_at), DELETE ON user_merge.outbox TO user_merge_worker;
+GRANT SELECT, INSERT, UPDATE (claimed_until, published_at, refusals), DELETE ON user_merge.outbox TO user_merge_worker;
 
 -- The reader: where a merge stands and who a user is today. No message bodies.
 GRANT SELECT ON user_merge.merges TO user_merge_reader;

@@ -30,6 +30,9 @@ pub struct Properties {
     pub attempts: Option<u32>,
     /// `x-deferred-since`: when the request was first put off.
     pub deferred_since: Option<DateTime<Utc>>,
+    /// `x-enqueued-again`: the how manieth copy it is of a request whose merge stood still. Not for dead letters: a
+    /// copy is dropped once its merge has ended, and a replay must not be.
+    pub enqueued_again: Option<u32>,
     /// `x-lane`: the lane that it came in by.
     pub lane: Option<Lane>,
     /// `x-reason`: the code of why it is a dead letter.
@@ -67,6 +70,9 @@ impl Properties {
             deferred_since: headers
                 .text("x-deferred-since")
                 .and_then(|text| text.parse().ok()),
+            enqueued_again: headers
+                .number("x-enqueued-again")
+                .and_then(|n| u32::try_from(n).ok()),
             lane: headers.text("x-lane").and_then(|text| text.parse().ok()),
             reason: headers
                 .text("x-reason")
@@ -115,8 +121,13 @@ impl Properties {
                 .as_deref()
                 .map(|detail| cut(detail, MAX_DETAIL_BYTES)),
         );
-        if let Some(attempts) = self.attempts {
-            headers.insert("x-attempts".into(), AMQPValue::LongLongInt(attempts.into()));
+        for (name, number) in [
+            ("x-attempts", self.attempts),
+            ("x-enqueued-again", self.enqueued_again),
+        ] {
+            if let Some(number) = number {
+                headers.insert(name.into(), AMQPValue::LongLongInt(number.into()));
+            }
         }
         Ok(if headers.inner().is_empty() {
             amqp
@@ -146,6 +157,7 @@ mod tests {
             traceparent: Some(TRACE.into()),
             attempts: Some(u32::MAX),
             deferred_since: Some("2026-11-22T09:00:00.250Z".parse().unwrap()),
+            enqueued_again: Some(2),
             lane: Some(Lane::Bulk),
             reason: Some("unreadable".into()),
             detail: Some("line 1".into()),

@@ -68,6 +68,13 @@ fn text(status: &Status) -> String {
     if let Some(error) = &status.last_error {
         lines.push(format!("last error     {error}"));
     }
+    if let Some(at) = status.enqueued_again_at {
+        lines.push(format!(
+            "enqueued again {} times, last {}: it stood still",
+            status.enqueued_again,
+            at.to_rfc3339()
+        ));
+    }
     if status.late > 0 {
         lines.push(format!(
             "came late      {} tickets, CCs and addresses",

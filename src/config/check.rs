@@ -9,8 +9,8 @@ use super::reader::Reader;
 use super::sections::{Broker, Chunk, Lane, Names, Retry, Settings};
 use super::urls;
 
-/// Connections besides those of the lanes: relay, sweep, readiness, and one to spare.
-const OTHER_CONNECTIONS: u32 = 4;
+/// Connections besides those of the lanes: relay, sweep, the keeper's lock, readiness, and one to spare.
+const OTHER_CONNECTIONS: u32 = 5;
 
 /// Notes every setting that contradicts another.
 pub(super) fn across(settings: &Settings, reader: &mut Reader) {
@@ -42,6 +42,7 @@ pub(super) fn across(settings: &Settings, reader: &mut Reader) {
     );
     chunk(reader, &settings.chunk);
     retry(reader, &settings.retry);
+    stranded(reader, settings);
     encryption(reader, &settings.broker);
     names(reader, &settings.broker.names, &settings.retry.delays);
 }
@@ -121,6 +122,21 @@ fn retry(reader: &mut Reader, retry: &Retry) {
             &format!(
                 "must be at least retry.conflict_delay, {}",
                 format_duration(retry.conflict_delay)
+            ),
+        );
+    }
+}
+
+/// A merge that is put off, or that made room for others, doesn't stand still.
+fn stranded(reader: &mut Reader, settings: &Settings) {
+    let put_off = settings.retry.delays.last().copied().unwrap_or_default();
+    let quiet = settings.merge.slice + put_off;
+    if settings.sweep.stranded_after <= quiet {
+        reader.wrong(
+            "sweep.stranded_after",
+            &format!(
+                "must be longer than merge.slice and the last of retry.delays together, {}",
+                format_duration(quiet)
             ),
         );
     }

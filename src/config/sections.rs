@@ -160,7 +160,7 @@ sections! {
         keep_published: Duration => lasting(minutes(1), days(3650)),
     }
 
-    /// `[sweep]`: moves tickets on that still reach a merged user (rule D4).
+    /// `[sweep]`: moves tickets on that still reach a merged user (rule D4), and finds merges that stand still.
     Sweep {
         /// How often it looks.
         interval: Duration => lasting(ms(50), hours(24)),
@@ -168,6 +168,9 @@ sections! {
         window: Duration => lasting(minutes(1), days(3650)),
         /// Users per look.
         batch: u32 => within(1, 10_000),
+        /// How long an unfinished merge is left alone before its request is enqueued again. Longer than
+        /// anything that keeps one waiting in the ordinary course.
+        stranded_after: Duration => lasting(seconds(1), days(30)),
     }
 
     /// `[worker]`: the process.

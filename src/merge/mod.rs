@@ -12,6 +12,7 @@ mod fail;
 mod late;
 mod report;
 mod size;
+mod stranded;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@
 pub mod demo;
 pub mod error;
 pub mod helpdesk;
+pub mod keeper;
 pub mod merges;
 pub mod migrate;
 pub mod moves;

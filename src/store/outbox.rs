@@ -1,7 +1,10 @@
 //! `user_merge.outbox`: messages that a commit has promised, until the broker has confirmed them (rule D2).
 
+mod left;
+
+pub use left::{backlog, claim, mark_published, mark_refused, prune};
+
 use serde_json::Value;
-use sqlx::postgres::PgPool;
 
 use super::merges::Envelope;
 use super::{Error, Result};
@@ -16,9 +19,13 @@ pub enum Destination {
     Event,
     /// The dead-letter queue.
     Dead,
+    /// A lane's queue: a request whose merge stood still.
+    Request,
 }
 
 impl Destination {
+    const ALL: [Self; 4] = [Self::Deletion, Self::Event, Self::Dead, Self::Request];
+
     /// As the table and the metrics have it.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -26,11 +33,12 @@ impl Destination {
             Self::Deletion => "deletion",
             Self::Event => "event",
             Self::Dead => "dead",
+            Self::Request => "request",
         }
     }
 
     fn parse(label: &str) -> Result<Self> {
-        [Self::Deletion, Self::Event, Self::Dead]
+        Self::ALL
             .into_iter()
             .find(|destination| destination.label() == label)
             .ok_or(Error::Unreadable("destination"))
@@ -42,7 +50,7 @@ impl Destination {
 pub struct Draft {
     /// Where to.
     pub destination: Destination,
-    /// For the events exchange; empty for queues.
+    /// For the events exchange; of a request its lane; empty for the other queues.
     pub routing_key: String,
     /// The same at each publish of this message: consumers tell repeats by it.
     pub message_id: String,
@@ -150,103 +158,4 @@ pub async fn promise(
     .fetch_all(connection)
     .await?;
     Promised::pair_up(envelope, drafts, ids)
-}
-
-/// Claims messages that nobody is publishing: what a crash left behind. They are this caller's until the
-/// lease ends, then they may be claimed again; a message can go out twice, and never not at all.
-pub async fn claim(pool: &PgPool, limit: i64, lease_seconds: f64) -> Result<Vec<Promised>> {
-    let rows = sqlx::query!(
-        r#"
-        UPDATE user_merge.outbox o
-        SET claimed_until = now() + make_interval(secs => $2)
-        FROM (
-            SELECT account_id, id FROM user_merge.outbox
-            WHERE published_at IS NULL AND claimed_until < now()
-            ORDER BY claimed_until
-            LIMIT $1
-            FOR UPDATE SKIP LOCKED
-        ) due
-        WHERE o.account_id = due.account_id AND o.id = due.id
-        RETURNING o.account_id, o.id, o.destination, o.routing_key, o.message_id, o.correlation_id,
-                  o.traceparent, o.headers, o.body
-        "#,
-        limit,
-        lease_seconds,
-    )
-    .fetch_all(pool)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Promised {
-                account: AccountId::try_from(row.account_id)
-                    .map_err(|_| Error::Unreadable("account id"))?,
-                id: row.id,
-                correlation_id: row.correlation_id,
-                traceparent: row.traceparent,
-                draft: Draft {
-                    destination: Destination::parse(&row.destination)?,
-                    routing_key: row.routing_key,
-                    message_id: row.message_id,
-                    headers: row.headers,
-                    body: row.body,
-                },
-            })
-        })
-        .collect()
-}
-
-/// Marks messages that the broker has confirmed.
-pub async fn mark_published(pool: &PgPool, published: &[(AccountId, i64)]) -> Result<()> {
-    let (accounts, ids): (Vec<i64>, Vec<i64>) = published
-        .iter()
-        .map(|&(account, id)| (account.get(), id))
-        .unzip();
-    sqlx::query!(
-        r#"
-        UPDATE user_merge.outbox o
-        SET published_at = now()
-        FROM unnest($1::bigint[], $2::bigint[]) AS done (account_id, id)
-        WHERE o.account_id = done.account_id AND o.id = done.id AND o.published_at IS NULL
-        "#,
-        &accounts,
-        &ids,
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
-}
-
-/// Removes a batch of messages that were published longer ago than they are kept, and says how many.
-pub async fn prune(pool: &PgPool, keep_seconds: f64, limit: i64) -> Result<u64> {
-    let done = sqlx::query!(
-        r#"
-        DELETE FROM user_merge.outbox o
-        USING (
-            SELECT account_id, id FROM user_merge.outbox
-            WHERE published_at < now() - make_interval(secs => $1) AND destination <> 'deletion'
-            LIMIT $2
-            FOR UPDATE SKIP LOCKED
-        ) old
-        WHERE o.account_id = old.account_id AND o.id = old.id
-        "#,
-        keep_seconds,
-        limit,
-    )
-    .execute(pool)
-    .await?;
-    Ok(done.rows_affected())
-}
-
-/// How many messages wait to be published, and for how long the oldest has been waiting, in seconds.
-pub async fn backlog(pool: &PgPool) -> Result<(i64, f64)> {
-    let row = sqlx::query!(
-        r#"
-        SELECT count(*) AS "pending!",
-               coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS "oldest!"
-        FROM user_merge.outbox WHERE published_at IS NULL
-        "#,
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok((row.pending, row.oldest))
 }

@@ -63,8 +63,9 @@ pub async fn next_batch(
         LEFT JOIN helpdesk.users u
           ON u.account_id = m.account_id AND u.id = m.source_user_id AND u.merged_into IS NOT NULL
         WHERE m.state = 'completed'
-          AND m.completed_at > now() - make_interval(secs => $4)
-          AND ($1::timestamptz IS NULL OR (m.completed_at, m.account_id, m.id) > ($1, $2, $3))
+          -- One comparison, so that it is where the index begins: a batch late in the round costs what the first does.
+          AND (m.completed_at, m.account_id, m.id)
+              > (greatest($1::timestamptz, now() - make_interval(secs => $4)), $2, $3)
         ORDER BY m.completed_at, m.account_id, m.id
         LIMIT $5
         "#,

@@ -41,6 +41,7 @@ pub(super) async fn letter(
         reason: Some(reason.to_owned()),
         detail: Some(detail),
         deferred_since: None,
+        enqueued_again: None,
         ..delivery.properties.clone()
     };
     let body = delivery.body.clone();

@@ -68,6 +68,9 @@ async fn merge(
         correlation_id: delivery.properties.correlation_id.as_deref(),
         traceparent: delivery.properties.traceparent.as_deref(),
     };
+    if is_late_copy(worker, delivery, request).await {
+        return reply::acknowledge(delivery).await;
+    }
     let began = Instant::now();
     loop {
         let running = AssertUnwindSafe(run(worker, envelope)).catch_unwind();
@@ -94,6 +97,18 @@ async fn merge(
             }
         }
     }
+}
+
+/// A request that was enqueued again because its merge stood still, and whose merge has ended meanwhile: what it
+/// came to is announced, or a dead letter.
+async fn is_late_copy(worker: &Worker, delivery: &Delivery, request: &MergeRequest) -> bool {
+    // Where the database doesn't answer, the run below finds out as well.
+    let is_late = delivery.properties.enqueued_again.is_some()
+        && worker.merger.is_settled(request).await.unwrap_or(false);
+    if is_late {
+        debug!("enqueued again, and settled meanwhile");
+    }
+    is_late
 }
 
 /// A few tries in quick succession: most of what may pass has passed by then (rule R7).

@@ -4,11 +4,13 @@
 mod dead;
 mod gate;
 mod handle;
+mod keeper;
 mod lane;
 mod relay;
 mod reply;
 mod settle;
 mod sweep;
+mod trouble;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::merge::Merger;
 use crate::store;
 use crate::telemetry::{Condition, Health};
 use gate::Gate;
+use keeper::Keeping;
 use relay::HandOver;
 
 /// All that the loops share.
@@ -34,6 +37,7 @@ pub struct Worker {
     pool: store::Pool,
     publisher: Publisher,
     hand_over: HandOver,
+    keeping: Keeping,
     gate: Gate,
     health: Health,
     stop: CancellationToken,
@@ -64,7 +68,7 @@ pub enum Error {
     Panic(&'static str),
 }
 
-/// Runs the lanes, the relay and the sweep until `stop`, then lets what is under way come to its next safe
+/// Runs the lanes, the relay and the keeper until `stop`, then lets what is under way come to its next safe
 /// point: chunks are committed, messages given back or settled, promised messages published.
 ///
 /// # Errors
@@ -94,6 +98,7 @@ pub async fn run(
         pool,
         publisher,
         hand_over,
+        keeping: Keeping::default(),
         health,
         stop,
     });
@@ -104,8 +109,8 @@ pub async fn run(
     let relay = watched(&worker, "relay", relay.map(Ok));
     let mut loops = vec![watched(
         &worker,
-        "sweep",
-        sweep::run(worker.clone()).map(Ok),
+        "keeper",
+        keeper::run(worker.clone()).map(Ok),
     )];
     for lane in Lane::ALL {
         let running = lane::run(worker.clone(), lane);

@@ -10,22 +10,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Worker;
-use crate::broker::{Destination, Outgoing, Properties};
+use super::trouble::Trouble;
+use crate::broker::{Destination, Lane, Outgoing, Properties, PublishError};
 use crate::domain::AccountId;
 use crate::failpoint::failpoint;
-use crate::store::outbox::{self, Promised, backlog, claim, mark_published, prune};
+use crate::store::outbox::{self, Promised, backlog, claim, mark_published, mark_refused, prune};
+use crate::store::{self};
 use crate::telemetry::metric;
 
 /// Messages waiting to be published in memory; what doesn't fit waits in the outbox.
 const WAITING: usize = 4096;
 /// Messages whose confirms are awaited at once.
 const UNDER_WAY: usize = 256;
-/// Confirmed messages are marked in batches of at most this many.
+/// Settled messages are marked in batches of at most this many.
 const MARKED_AT_ONCE: usize = 200;
 /// The backlog is counted at every so many looks.
 const COUNTED_EVERY: u32 = 5;
 /// How often what was published long ago is removed.
 const TIDIED_EVERY: Duration = Duration::from_mins(1);
+
+type Key = (AccountId, i64);
 
 /// Where a merge leaves what its commit has promised.
 pub(super) struct HandOver(mpsc::Sender<Promised>);
@@ -44,7 +48,8 @@ pub(super) fn channel() -> (HandOver, mpsc::Receiver<Promised>) {
     (HandOver(sender), receiver)
 }
 
-/// Publishes until told to stop, then finishes what it has.
+/// Publishes until told to stop, then finishes what it has. What this worker's merges promise is its own to publish;
+/// what others left behind is the keeper's.
 pub(super) async fn run(
     worker: Arc<Worker>,
     mut handed_over: mpsc::Receiver<Promised>,
@@ -54,24 +59,34 @@ pub(super) async fn run(
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut under_way = FuturesUnordered::new();
-    let mut confirmed: Vec<(AccountId, i64)> = Vec::new();
+    let mut settled = Settled::default();
+    let mut trouble = Trouble::default();
     let (mut last_tidied, mut looks) = (Instant::now(), 0_u32);
 
     loop {
         tokio::select! {
             biased;
-            Some(published) = under_way.next(), if !under_way.is_empty() => confirmed.extend(published),
+            Some((key, published)) = under_way.next(), if !under_way.is_empty() => {
+                settled.sort(key, published, &mut trouble);
+            }
             // Before the messages of merges that end now: where they never cease, what a crash left is due too.
             _ = ticks.tick(), if under_way.len() < UNDER_WAY && !stop.is_cancelled() => {
-                for message in left_behind(&worker).await {
-                    failpoint!(RelayClaimed, else break);
-                    under_way.push(publish(&worker, message));
+                if worker.keeping.is_ours() && !trouble.is_fresh() {
+                    let left = left_behind(&worker).await;
+                    // As many as there may be at once: there are more. A broker that confirms sets the pace.
+                    if left.len() >= settings.batch as usize {
+                        ticks.reset_immediately();
+                    }
+                    for message in left {
+                        failpoint!(RelayClaimed, else break);
+                        under_way.push(publish(&worker, message));
+                    }
                 }
                 if looks.is_multiple_of(COUNTED_EVERY) {
                     count(&worker).await;
                 }
                 looks = looks.wrapping_add(1);
-                if last_tidied.elapsed() > TIDIED_EVERY {
+                if worker.keeping.is_ours() && last_tidied.elapsed() > TIDIED_EVERY {
                     last_tidied = Instant::now();
                     tidy(&worker).await;
                 }
@@ -81,66 +96,97 @@ pub(super) async fn run(
             }
             () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty() => break,
         }
-        if confirmed.len() >= MARKED_AT_ONCE || (under_way.is_empty() && !confirmed.is_empty()) {
-            mark(&worker, &mut confirmed).await;
+        if settled.len() >= MARKED_AT_ONCE || (under_way.is_empty() && settled.len() > 0) {
+            mark(&worker, &mut settled).await;
         }
     }
 }
 
-/// Returns the row's key once the broker has confirmed; otherwise the row stays, and is claimed again after
-/// its lease.
-async fn publish(worker: &Worker, message: Promised) -> Option<(AccountId, i64)> {
-    let key = (message.account, message.id);
-    let destination = message.draft.destination;
-    failpoint!(RelayDue, else return None);
-    match worker.publisher.publish(outgoing(message)).await {
-        Ok(()) => {
-            failpoint!(RelayConfirmed, else return None);
-            metric::outbox_published(destination.label());
-            Some(key)
-        }
-        Err(error) => {
-            metric::broker_failures("publishing", error.label());
-            warn!(destination = destination.label(), %error, "a promised message waits in the outbox");
-            None
+/// Messages whose publish has ended, to be marked.
+#[derive(Default)]
+struct Settled {
+    confirmed: Vec<Key>,
+    refused: Vec<Key>,
+}
+
+impl Settled {
+    fn sort(
+        &mut self,
+        key: Key,
+        published: Result<(), (&'static str, PublishError)>,
+        trouble: &mut Trouble,
+    ) {
+        match published {
+            Ok(()) => {
+                trouble.passed();
+                self.confirmed.push(key);
+            }
+            Err((destination, error)) => {
+                if is_the_messages(&error) {
+                    self.refused.push(key);
+                } else {
+                    trouble.arose(error.label());
+                }
+                trouble.say(destination, &error);
+            }
         }
     }
+
+    fn len(&self) -> usize {
+        self.confirmed.len() + self.refused.len()
+    }
+}
+
+/// Whether the broker has a quarrel with this message or its queue, while others may go out.
+const fn is_the_messages(error: &PublishError) -> bool {
+    matches!(
+        error,
+        PublishError::Unroutable(_) | PublishError::Nacked(_) | PublishError::Invalid(_)
+    )
+}
+
+/// Says whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease.
+async fn publish(
+    worker: &Worker,
+    message: Promised,
+) -> (Key, Result<(), (&'static str, PublishError)>) {
+    let key = (message.account, message.id);
+    let destination = message.draft.destination.label();
+    failpoint!(RelayDue, else return (key, Err((destination, PublishError::Closed))));
+    let published = worker.publisher.publish(outgoing(message)).await;
+    if published.is_ok() {
+        failpoint!(RelayConfirmed, else return (key, Err((destination, PublishError::Closed))));
+        metric::outbox_published(destination);
+    }
+    (key, published.map_err(|error| (destination, error)))
 }
 
 async fn left_behind(worker: &Worker) -> Vec<Promised> {
     let settings = &worker.settings.relay;
-    match claim(
-        &worker.pool,
-        settings.batch.into(),
-        settings.lease.as_secs_f64(),
-    )
-    .await
-    {
-        Ok(messages) => messages,
-        Err(error) => {
-            warn!(cause = error.class(), "the outbox can't be read: {error}");
-            Vec::new()
-        }
-    }
+    let (batch, lease) = (settings.batch.into(), settings.lease.as_secs_f64());
+    let claimed = claim(&worker.pool, batch, lease).await;
+    said("the outbox can't be read", claimed).unwrap_or_default()
 }
 
 /// A mark that fails costs a second publish after the lease, under the same message id.
-async fn mark(worker: &Worker, confirmed: &mut Vec<(AccountId, i64)>) {
-    if let Err(error) = mark_published(&worker.pool, confirmed).await {
-        warn!(
-            cause = error.class(),
-            "published messages could not be marked: {error}"
-        );
+async fn mark(worker: &Worker, settled: &mut Settled) {
+    let Settled { confirmed, refused } = std::mem::take(settled);
+    if !confirmed.is_empty() {
+        let marked = mark_published(&worker.pool, &confirmed).await;
+        said("published messages could not be marked", marked);
     }
-    confirmed.clear();
+    if !refused.is_empty() {
+        let lease = worker.settings.relay.lease.as_secs_f64();
+        let marked = mark_refused(&worker.pool, &refused, lease).await;
+        said("refused messages could not be put off", marked);
+    }
     failpoint!(RelayMarked, else ());
 }
 
 async fn tidy(worker: &Worker) {
     let keep = worker.settings.relay.keep_published.as_secs_f64();
-    if let Err(error) = prune(&worker.pool, keep, 1_000).await {
-        warn!(cause = error.class(), "the outbox can't be pruned: {error}");
-    }
+    let pruned = prune(&worker.pool, keep, 1_000).await;
+    said("the outbox can't be pruned", pruned);
 }
 
 async fn count(worker: &Worker) {
@@ -150,24 +196,37 @@ async fn count(worker: &Worker) {
     }
 }
 
+fn said<T>(what: &str, result: store::Result<T>) -> Option<T> {
+    result
+        .inspect_err(|error| warn!(cause = error.class(), "{what}: {error}"))
+        .ok()
+}
+
 fn outgoing(message: Promised) -> Outgoing {
     let draft = message.draft;
     let header = |name: &str| {
         let value = draft.headers.as_ref()?.get(name)?.as_str()?;
         Some(value.to_owned())
     };
+    // A request's lane is its routing key; one that this version doesn't know is nobody's to wait for.
+    let to = draft.routing_key.parse().unwrap_or(Lane::Bulk);
+    let is_request = draft.destination == outbox::Destination::Request;
     Outgoing {
         destination: match draft.destination {
             outbox::Destination::Deletion => Destination::Deletion,
             outbox::Destination::Event => Destination::Event(draft.routing_key.clone()),
             outbox::Destination::Dead => Destination::Dead,
+            outbox::Destination::Request => Destination::Lane(to),
         },
         properties: Properties {
             message_id: Some(draft.message_id.clone()),
             correlation_id: message.correlation_id,
             traceparent: message.traceparent,
-            lane: header("x-lane").and_then(|lane| lane.parse().ok()),
+            lane: header("x-lane")
+                .and_then(|lane| lane.parse().ok())
+                .or(is_request.then_some(to)),
             attempts: header("x-attempts").and_then(|attempts| attempts.parse().ok()),
+            enqueued_again: header("x-enqueued-again").and_then(|times| times.parse().ok()),
             reason: header("x-reason"),
             detail: header("x-detail"),
             ..Properties::default()

@@ -1,30 +1,85 @@
-//! The round over merged users whose rows are still there (rule D4).
+//! The keeper's rounds: merges that stand still, and merged users whose rows are still there (rule D4).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Worker;
 use crate::store::tombstones::Cursor;
 use crate::telemetry::metric;
 
-pub(super) async fn run(worker: Arc<Worker>) {
+/// What comes late mostly comes soon: users merged this lately are looked at in every round.
+const LATELY: Duration = Duration::from_hours(1);
+/// Batches of a round among these, at most.
+const LATELY_BATCHES: u32 = 20;
+/// Batches of a round among all merged users of the window, which thus take their turn.
+const ALL_BATCHES: u32 = 10;
+/// The loop turns at least this often, whatever its interval.
+const TURN: Duration = Duration::from_secs(1);
+
+/// A walk over merged users, oldest first, that goes on in the next round where it stopped in this.
+struct Walk {
+    window: Duration,
+    batches: u32,
+    cursor: Option<Cursor>,
+}
+
+/// Until the lock is lost, or the worker stops.
+pub(super) async fn run(worker: Arc<Worker>, over: CancellationToken) {
+    let settings = &worker.settings.sweep;
+    let walk = |window: Duration, batches| Walk {
+        window,
+        batches,
+        cursor: None,
+    };
+    let mut walks = [
+        walk(settings.window.min(LATELY), LATELY_BATCHES),
+        walk(settings.window, ALL_BATCHES),
+    ];
+    // Not at once: after an outage the merges that it held up go on by themselves first.
+    let mut due = Instant::now() + settings.interval;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(worker.settings.sweep.interval) => round(&worker).await,
-            () = worker.stop.cancelled() => return,
+            () = tokio::time::sleep(settings.interval.min(TURN)) => {}
+            () = over.cancelled() => return,
         }
+        if Instant::now() < due {
+            continue;
+        }
+        enqueue_stranded(&worker).await;
+        for walk in &mut walks {
+            go_on(&worker, walk, &over).await;
+        }
+        due = Instant::now() + settings.interval;
     }
 }
 
-/// Once over all users merged within the window, a batch at a time.
-async fn round(worker: &Worker) {
-    let settings = &worker.settings.sweep;
-    let mut cursor: Option<Cursor> = None;
-    while !worker.stop.is_cancelled() {
+async fn enqueue_stranded(worker: &Worker) {
+    let after = worker.settings.sweep.stranded_after;
+    match worker.merger.enqueue_stranded(after).await {
+        Ok(promised) => {
+            metric::stranded(promised.len().try_into().unwrap_or(u64::MAX));
+            worker.hand_over.promised(promised);
+        }
+        Err(error) => warn!(
+            cause = error.class(),
+            "merges that stand still can't be looked for: {error}"
+        ),
+    }
+}
+
+/// Some batches further, to the end of the walk at most.
+async fn go_on(worker: &Worker, walk: &mut Walk, over: &CancellationToken) {
+    for _ in 0..walk.batches {
+        if over.is_cancelled() {
+            return;
+        }
+        let (window, batch) = (walk.window.as_secs_f64(), worker.settings.sweep.batch);
         match worker
             .merger
-            .move_late(cursor, settings.window.as_secs_f64(), settings.batch.into())
+            .move_late(walk.cursor, window, batch.into())
             .await
         {
             Ok((moved, next)) => {
@@ -35,7 +90,7 @@ async fn round(worker: &Worker) {
                     );
                     metric::late_tickets(u64::try_from(moved).unwrap_or(0));
                 }
-                cursor = next;
+                walk.cursor = next;
             }
             Err(error) => {
                 warn!(
@@ -45,7 +100,7 @@ async fn round(worker: &Worker) {
                 return;
             }
         }
-        if cursor.is_none() {
+        if walk.cursor.is_none() {
             return;
         }
     }

@@ -38,6 +38,7 @@ fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
         ("USER_MERGE__BROKER__NAMES__DEAD", "dead"),
         ("USER_MERGE__MERGE__MOVE_ARCHIVED_CCS", "true"),
         ("USER_MERGE__RETRY__DELAYS", "2s, 10s,1h"),
+        ("USER_MERGE__SWEEP__STRANDED_AFTER", "2h"),
         ("USER_MERGE__TELEMETRY__LISTEN", ""),
         ("USER_MERGE__TELEMETRY__LOG_FORMAT", "json"),
         ("USER_MERGE_OTHER", "not ours"),

@@ -4,11 +4,13 @@ mod hold;
 mod look_up;
 mod settle;
 mod status;
+mod stranded;
 
 pub use hold::{Held, hold, record_failure};
 pub use look_up::{Earlier, Recorded, Standing, canonical_user, earlier, look_up};
 pub use settle::{Settlement, settle};
 pub use status::{Status, status};
+pub use stranded::{Stranded, enqueue_again, is_settled, stranded};
 
 use chrono::{DateTime, Utc};
 

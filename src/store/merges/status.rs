@@ -34,6 +34,10 @@ pub struct Status {
     pub ccs_changed: i64,
     /// Tickets, CCs and e-mail addresses that came late and were moved on (rule D4).
     pub late: i64,
+    /// How often its request was enqueued again because it stood still.
+    pub enqueued_again: i32,
+    /// When that was last.
+    pub enqueued_again_at: Option<DateTime<Utc>>,
     /// Messages of this merge that the broker has not confirmed yet.
     pub messages_pending: i64,
     /// When the worker first took the request.
@@ -58,6 +62,7 @@ pub async fn status(
         SELECT m.id AS merge_id, m.idempotency_key, m.account_id, m.source_user_id, m.target_user_id, m.state,
                m.lane, m.attempts, m.last_error, m.live + m.closed + m.archived AS "tickets_moved!",
                m.ccs_moved + m.ccs_deduplicated AS "ccs_changed!", m.late,
+               m.enqueued_again, m.enqueued_again_at,
                (SELECT count(*) FROM user_merge.outbox o
                 WHERE o.account_id = m.account_id AND o.merge_id = m.id AND o.published_at IS NULL
                ) AS "messages_pending!",

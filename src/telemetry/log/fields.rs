@@ -26,6 +26,7 @@ fields! {
     "elapsed_ms": "How long it took.";
     "seconds": "How long it took, of what may take minutes.";
     "moved": "A number of tickets and CCs that the sweep moved on.";
+    "times": "How often a merge's request was enqueued again.";
     "tickets": "A number of tickets.";
     "ccs": "A number of CCs.";
     "rows": "A number of rows.";
@@ -34,7 +35,7 @@ fields! {
     "connection": "Which broker connection: `consuming` or `publishing`.";
     "queue": "A queue's name.";
     "exchange": "An exchange's name.";
-    "destination": "Where an outbox message goes: `deletion` or `events`.";
+    "destination": "Where an outbox message goes: `deletion`, `event`, `dead` or `request`.";
     "redelivered": "Whether the broker delivered the message before.";
     "bytes": "A size in bytes.";
     "setting": "A setting's name.";

@@ -79,13 +79,17 @@ metrics! {
     one dead_letters(reason) = "user_merge_dead_letters_total", "messages",
         "Messages put into the dead-letter queue.";
     one outbox_published(destination) = "user_merge_outbox_published_total", "messages",
-        "Messages from the outbox that the broker confirmed; destination: deletion, event, dead.";
+        "Messages from the outbox that the broker confirmed; destination: deletion, event, dead, request.";
     level outbox_pending() = "user_merge_outbox_pending", "messages",
         "Messages in the outbox that are not confirmed yet.";
     age outbox_oldest_seconds() = "user_merge_outbox_oldest_seconds", "seconds",
         "Age of the oldest of them; 0 if there is none.";
     sum late_tickets() = "user_merge_late_tickets_total", "tickets",
         "Tickets, CCs and e-mail addresses that reached a user after the merge and were moved on by the sweep.";
+    sum stranded() = "user_merge_stranded_total", "merges",
+        "Merges that stood still and were enqueued again.";
+    flag keeper() = "user_merge_keeper", "boolean",
+        "1 while this worker keeps the outbox, the sweep and the search for merges that stand still.";
     one broker_failures(connection, cause) = "user_merge_broker_failures_total", "failures",
         "Broker connections lost or refused.";
     one stale_acks() = "user_merge_stale_acks_total", "acknowledgements",

@@ -44,6 +44,8 @@ fn record_everything() {
     outbox_pending(4);
     outbox_oldest_seconds(Duration::from_millis(1500));
     late_tickets(2);
+    stranded(1);
+    keeper(true);
     broker_failures("consuming", "closed");
     stale_acks();
     drop(in_flight("bulk"));

@@ -105,6 +105,7 @@ fn values(s: &Settings) -> Vec<(&'static str, String)> {
         ("sweep.interval", time(s.sweep.interval)),
         ("sweep.window", time(s.sweep.window)),
         ("sweep.batch", s.sweep.batch.to_string()),
+        ("sweep.stranded_after", time(s.sweep.stranded_after)),
         ("worker.grace", time(s.worker.grace)),
         ("telemetry.listen", listen.unwrap_or_default()),
         ("telemetry.log_format", log_format.to_owned()),

@@ -20,6 +20,17 @@ const ACROSS_ACCOUNTS: &[(&str, &str)] = &[
         "each row is named by its account and its id",
     ),
     (
+        "mark_refused",
+        "each row is named by its account and its id",
+    ),
+    (
+        "stranded",
+        "merges that stand still are found whoever's they are; each row brings its account",
+    ),
+    ("open", "settings of the keeper's session: no table"),
+    ("try_lock", "the keeper's lock: no table"),
+    ("backend", "the keeper's session: no table"),
+    (
         "prune",
         "removes what was published long ago, whoever's it was",
     ),
@@ -155,12 +166,13 @@ fn every_statement_is_bounded_by_the_account() {
             } = &statement;
             let open = unbounded(sql);
             let is_listed = ACROSS_ACCOUNTS.iter().any(|(name, _)| name == function);
+            let names_ours = ["helpdesk.", "user_merge."].iter().any(|s| sql.contains(s));
             assert!(
-                open.is_empty() || is_listed,
+                (open.is_empty() && names_ours) || is_listed,
                 "{function} in {}: {open:?}",
                 file.path
             );
-            if open.is_empty() {
+            if open.is_empty() && names_ours {
                 let is_account = first_argument
                     .iter()
                     .any(|word| word == "account" || word == "account_id");
