@@ -10,7 +10,7 @@ use super::{Failed, Merger, announce};
 use crate::failpoint::failpoint;
 use crate::message::Failure;
 use crate::store::Result;
-use crate::store::merges::{Envelope, Held, State, record_failure};
+use crate::store::merges::{Envelope, Held, State, look_up, record_failure};
 use crate::store::outbox::{Destination, Draft, Promised};
 
 /// Why a message can't be settled now.
@@ -21,7 +21,10 @@ pub enum Cause<'a> {
     /// It has waited for a conflicting merge for as long as the setting allows (rule A10).
     Conflict,
     /// The program itself failed: a mistake in it that this merge brings out.
-    Panic,
+    Panic {
+        /// The number under which the run held the merge, if it came that far.
+        fence: Option<i64>,
+    },
 }
 
 impl fmt::Display for Cause<'_> {
@@ -29,7 +32,7 @@ impl fmt::Display for Cause<'_> {
         match self {
             Self::Error(failed) => failed.fmt(f),
             Self::Conflict => f.write_str("a conflicting merge has not ended in time"),
-            Self::Panic => f.write_str("the merge made this program panic"),
+            Self::Panic { .. } => f.write_str("the merge made this program panic"),
         }
     }
 }
@@ -56,7 +59,7 @@ impl Cause<'_> {
         match self {
             Self::Error(failed) => failed.error.label(),
             Self::Conflict => "conflicting_merge".into(),
-            Self::Panic => "panic".into(),
+            Self::Panic { .. } => "panic".into(),
         }
     }
 
@@ -66,7 +69,7 @@ impl Cause<'_> {
         match self {
             Self::Error(failed) => failed.error.class(),
             Self::Conflict => "conflicting_merge",
-            Self::Panic => "panic",
+            Self::Panic { .. } => "panic",
         }
     }
 
@@ -75,7 +78,7 @@ impl Cause<'_> {
             Self::Error(failed) => failed.error.is_passing(),
             Self::Conflict => false,
             // Perhaps another version of this program knows better.
-            Self::Panic => true,
+            Self::Panic { .. } => true,
         }
     }
 
@@ -107,12 +110,18 @@ impl Merger {
         let label = cause.label();
         let fence = match cause {
             Cause::Error(failed) => failed.fence,
-            Cause::Conflict | Cause::Panic => None,
+            Cause::Panic { fence } => *fence,
+            Cause::Conflict => None,
         };
         let mut tx = self.pool.begin().await?;
-        let held = record_failure(&mut tx, envelope, fence, &label).await?;
+        let held = if self.has_passed(&mut tx, envelope, cause).await? {
+            None
+        } else {
+            let silence = self.silence.as_secs_f64();
+            record_failure(&mut tx, envelope, fence, silence, &label).await?
+        };
         let Some(held) = held else {
-            // Finished or taken over by somebody else meanwhile, or the key is another pair's: the next look tells.
+            // Finished or in somebody else's hands meanwhile, or the key is another pair's: the next look tells.
             tx.commit().await?;
             return Ok(Given::Time {
                 delay: self.delay(1),
@@ -139,6 +148,16 @@ impl Merger {
         Ok(Given::Up { promised })
     }
 
+    /// Whether a conflict has ended since the merge was put off for the last time: then it goes ahead after all.
+    async fn has_passed(
+        &self,
+        tx: &mut crate::store::Transaction,
+        envelope: Envelope<'_>,
+        cause: &Cause<'_>,
+    ) -> Result<bool> {
+        Ok(matches!(cause, Cause::Conflict) && !look_up(tx, envelope.request).await?.conflicting)
+    }
+
     async fn give_up(
         &self,
         tx: &mut crate::store::Transaction,
@@ -148,9 +167,7 @@ impl Merger {
         held: &Held,
     ) -> Result<Vec<Promised>> {
         let label = cause.label();
-        let now = crate::store::merges::look_up(tx, envelope.request)
-            .await?
-            .now;
+        let now = look_up(tx, envelope.request).await?.now;
         let event = announce::failed(envelope, held.record, now, cause.failure(), held.progress);
         let dead = Draft {
             destination: Destination::Dead,

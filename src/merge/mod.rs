@@ -14,12 +14,14 @@ mod report;
 mod size;
 mod stranded;
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 pub use fail::{Cause, Given};
-pub use report::{Ending, Failed, Report};
+pub use report::{Ending, Failed, Panicked, Report};
 
 use crate::config;
 use crate::domain::MergeId;
@@ -34,6 +36,8 @@ pub struct Merger {
     rules: config::Merge,
     retry: config::Retry,
     lease: Duration,
+    /// A worker that has a merge in hand shows it more often than this: it moves something, or fails.
+    silence: Duration,
     size: ChunkSize,
 }
 
@@ -82,6 +86,9 @@ impl Merger {
             rules: settings.merge.clone(),
             retry: settings.retry.clone(),
             lease: settings.relay.lease,
+            // A chunk is a connection and two statements, each tried so often.
+            silence: settings.retry.immediate
+                * (settings.database.connect_timeout + 2 * settings.database.statement_timeout),
             size: ChunkSize::new(&settings.chunk),
         }
     }
@@ -94,15 +101,23 @@ impl Merger {
     /// # Errors
     /// Whatever the database answered; [`store::Error::is_passing`] tells whether to try again. Nothing is
     /// half done: what was committed stays, what was not is rolled back.
+    ///
+    /// # Panics
+    /// With [`Panicked`], where this program's own mistake ends a merge that was held.
     pub async fn run(&self, envelope: Envelope<'_>, until: &Until) -> Result<Report, Failed> {
         match self.admit(envelope).await? {
             Admission::Settled(report) => Ok(report),
             Admission::Large(held) => {
-                let run = self.run_large(envelope, &held, until).await;
-                run.map_err(|error| Failed {
-                    error,
-                    fence: Some(held.record.fence),
-                })
+                let fence = held.record.fence;
+                let running = AssertUnwindSafe(self.run_large(envelope, &held, until));
+                match running.catch_unwind().await {
+                    Ok(run) => run.map_err(|error| Failed {
+                        error,
+                        fence: Some(fence),
+                    }),
+                    // On its way up it says whose it is.
+                    Err(_) => std::panic::resume_unwind(Box::new(Panicked { fence })),
+                }
             }
         }
     }

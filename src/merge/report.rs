@@ -51,6 +51,13 @@ pub struct Failed {
     pub fence: Option<i64>,
 }
 
+/// What a run panics with that held the merge: a panic can't return what [`Failed`] does.
+#[derive(Debug, Clone, Copy)]
+pub struct Panicked {
+    /// The number under which it held the merge.
+    pub fence: i64,
+}
+
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self { error, fence: None }

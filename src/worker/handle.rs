@@ -10,7 +10,7 @@ use super::{Worker, dead, reply, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::{MergeId, MergeRequest};
 use crate::failpoint::failpoint;
-use crate::merge::{Cause, Failed, Report, Until};
+use crate::merge::{Cause, Failed, Panicked, Report, Until};
 use crate::message;
 use crate::retry::Tries;
 use crate::store::merges::Envelope;
@@ -74,8 +74,13 @@ async fn merge(
     let began = Instant::now();
     loop {
         let running = AssertUnwindSafe(run(worker, envelope)).catch_unwind();
-        let Ok(result) = running.await else {
-            return settle::failure(worker, lane, delivery, envelope, &Cause::Panic).await;
+        let result = match running.await {
+            Ok(result) => result,
+            Err(panic) => {
+                let fence = panic.downcast_ref().map(|Panicked { fence }| *fence);
+                let cause = Cause::Panic { fence };
+                return settle::failure(worker, lane, delivery, envelope, &cause).await;
+            }
         };
         match result {
             Ok(report) => {

@@ -6,6 +6,7 @@ mod keys;
 mod lasting;
 mod pairs;
 mod passing;
+mod premature;
 mod taken_over;
 mod unreadable;
 

@@ -60,10 +60,14 @@ pub async fn hold(
 
 /// Counts a try that failed, in the database, where no crash forgets it. `None` where the merge is finished
 /// by now, is no longer held under `fence`, or the key is another pair's: then there is nothing to count.
+///
+/// Nor is there where the try came to no `fence`, and somebody else has the merge in hand (rule R5): who held it has
+/// moved something within the last `silence_seconds`, and has not failed since.
 pub async fn record_failure(
     connection: &mut PgConnection,
     envelope: Envelope<'_>,
     fence: Option<i64>,
+    silence_seconds: f64,
     error: &str,
 ) -> Result<Option<Held>> {
     let request = envelope.request;
@@ -72,13 +76,17 @@ pub async fn record_failure(
         r#"
         INSERT INTO user_merge.merges AS m
             (account_id, id, idempotency_key, source_user_id, target_user_id, requested_by, reason, lane,
-             correlation_id, traceparent, state, attempts, last_error)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', 1, $11)
+             correlation_id, traceparent, state, attempts, last_error, failed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', 1, $11, now())
         ON CONFLICT (account_id, idempotency_key) DO UPDATE
         SET state = 'running', attempts = CASE WHEN m.state = 'failed' THEN 1 ELSE m.attempts + 1 END,
-            last_error = $11, updated_at = now()
+            last_error = $11, updated_at = now(), failed_at = now()
         WHERE m.source_user_id = $4 AND m.target_user_id = $5 AND m.state IN ('running', 'failed')
-          AND ($12::bigint IS NULL OR m.fence = $12)
+          AND CASE WHEN $12::bigint IS NOT NULL THEN m.fence = $12
+              ELSE NOT (m.holds_users AND m.state = 'running'
+                        AND m.updated_at > now() - make_interval(secs => $13)
+                        AND m.updated_at > coalesce(m.failed_at, '-infinity'))
+              END
         RETURNING id, fence, attempts, accepted_at, live, closed, archived, ccs_moved, ccs_deduplicated
         "#,
         request.account_id.get(),
@@ -93,6 +101,7 @@ pub async fn record_failure(
         envelope.traceparent,
         error,
         fence,
+        silence_seconds,
     )
     .fetch_optional(connection)
     .await?;

@@ -90,6 +90,9 @@ async fn r7_tries_end_and_the_dead_letter_can_be_replayed() {
     let (mut desk, queues) = impatient().await;
     desk.settings.retry.max_attempts = 2;
     desk.run_one_chunk(&request(1, 2)).await.unwrap();
+    // By a worker that crashed then: nobody has it in hand.
+    desk.execute("UPDATE user_merge.merges SET updated_at = now() - interval '1 h'")
+        .await;
     let locked = open_transaction(&desk.pool, LOCK_SOURCE).await;
     let worker = Running::start(&desk).await;
     let body = user_merge::message::request::encode(&request(1, 2));
