@@ -37,12 +37,21 @@ impl Connection {
     /// Connects, to whichever of the hosts, within [`Settings::connect_timeout`]. `purpose` is a word or two for the broker's list of
     /// connections. A refusal is a lasting error ([`Error::is_lasting`]).
     pub async fn open(settings: &Settings, purpose: &str) -> Result<Self, Error> {
+        Self::open_with(settings, purpose, false).await
+    }
+
+    /// As [`open`](Self::open), for queues with messages that the client library can't read: see [`mend`](super::mend).
+    pub(super) async fn open_mended(settings: &Settings, purpose: &str) -> Result<Self, Error> {
+        Self::open_with(settings, purpose, true).await
+    }
+
+    async fn open_with(settings: &Settings, purpose: &str, mended: bool) -> Result<Self, Error> {
         let tls = OwnedTLSConfig {
             identity: None,
             cert_chain: trusted(settings).await?,
         };
         let options = ConnectionProperties::default().with_connection_name(name(purpose).into());
-        let (amqp, socket) = failover::connect(settings, &options, &tls).await?;
+        let (amqp, socket) = failover::connect(settings, &options, &tls, mended).await?;
         let (state, watcher) = watch_state(&amqp);
         Ok(Self {
             amqp,

@@ -199,7 +199,7 @@ impl Declaration<'_> {
     }
 }
 
-fn refused(what: &'static str, name: &str, refusal: Refusal) -> Error {
+pub(super) fn refused(what: &'static str, name: &str, refusal: Refusal) -> Error {
     let why = match refusal {
         Refusal::Different(reply) => format!(
             "exists with other arguments; let it run empty and delete it, or give another name in the settings ({reply})"

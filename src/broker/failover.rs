@@ -17,12 +17,13 @@ use super::{Error, Settings, places};
 /// What was tried, and why it failed.
 type Failed = Vec<(String, Error)>;
 
-/// Connects to one of the hosts, within [`Settings::connect_timeout`] in all. A host that refuses the login is no
+/// Connects to one of the hosts, within [`Settings::connect_timeout`] in all. `mended`: see [`mend`](super::mend). A host that refuses the login is no
 /// reason not to ask the others: it may have lost its users. But where none takes us, the refusal is what is told.
 pub(super) async fn connect(
     settings: &Settings,
     options: &ConnectionProperties,
     tls: &OwnedTLSConfig,
+    mended: bool,
 ) -> Result<(lapin::Connection, Socket), Error> {
     let mut hosts = settings.places()?;
     shuffle(&mut hosts, places::name);
@@ -37,7 +38,7 @@ pub(super) async fn connect(
                 continue;
             }
         };
-        let connected = any(host, addresses, until, options, tls, &mut failed).await;
+        let connected = any(host, addresses, until, (options, tls, mended), &mut failed).await;
         if let Some(connected) = connected {
             if !failed.is_empty() {
                 let error = list(&failed);
@@ -59,14 +60,13 @@ async fn any(
     host: &AMQPUri,
     mut addresses: Vec<SocketAddr>,
     until: Instant,
-    options: &ConnectionProperties,
-    tls: &OwnedTLSConfig,
+    (options, tls, mended): (&ConnectionProperties, &OwnedTLSConfig, bool),
     failed: &mut Failed,
 ) -> Option<(lapin::Connection, Socket)> {
     shuffle(&mut addresses, SocketAddr::to_string);
     for (tried, address) in addresses.iter().enumerate() {
         let limit = share(until, addresses.len() - tried);
-        match tcp::open(host, *address, options.clone(), tls.clone(), limit).await {
+        match tcp::open(host, *address, options.clone(), tls.clone(), limit, mended).await {
             Ok(connected) => return Some(connected),
             Err(error) => failed.push((at(host, *address, addresses.len()), error)),
         }
@@ -153,7 +153,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(10);
         let (options, tls) = (ConnectionProperties::default(), OwnedTLSConfig::default());
         let mut failed = Failed::new();
-        let connected = any(host, addresses, until, &options, &tls, &mut failed).await;
+        let connected = any(host, addresses, until, (&options, &tls, false), &mut failed).await;
         assert!(connected.is_none());
         let text = list(&failed);
         for n in 1..=3 {

@@ -30,19 +30,24 @@ impl Link {
             connection.close().await;
             return Err(error);
         }
+        Ok(Self::on(connection, settings))
+    }
+
+    /// Over a connection that stands, to queues that are there or not.
+    pub(super) fn on(connection: Connection, settings: &Settings) -> Self {
         // Channels of cancelled publishes close in the background: leave them room. 0 means no limit.
         let allowed = match connection.amqp.configuration().channel_max() {
             0 => u16::MAX,
             limit => (limit / 2).max(1),
         };
         let capacity = settings.max_in_flight.min(allowed);
-        Ok(Self {
+        Self {
             connection,
             idle: Mutex::default(),
             permits: Semaphore::new(capacity.into()),
             capacity: capacity.into(),
             retired: AtomicBool::new(false),
-        })
+        }
     }
 
     /// No new publish takes this link.

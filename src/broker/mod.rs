@@ -12,6 +12,7 @@
 
 mod connection;
 mod consumer;
+mod dead_letters;
 mod declare;
 mod delivery;
 mod error;
@@ -19,6 +20,7 @@ mod failover;
 mod glance;
 mod headers;
 mod link;
+mod mend;
 mod outgoing;
 mod places;
 mod properties;
@@ -32,6 +34,7 @@ mod topology;
 pub use crate::config::Names;
 pub use connection::{Connection, LinkState};
 pub use consumer::Consumer;
+pub use dead_letters::{DeadLetters, Death, Letter, Replay};
 pub use declare::declare;
 pub use delivery::{Delivery, Settled};
 pub use error::{Error, PublishError};

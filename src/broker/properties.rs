@@ -39,6 +39,8 @@ pub struct Properties {
     pub reason: Option<String>,
     /// `x-detail`: more about that, for people; never personal data. Cut at 1,000 bytes.
     pub detail: Option<String>,
+    /// `x-dead-since`: when it became a dead letter by the worker's own hand.
+    pub dead_since: Option<DateTime<Utc>>,
 }
 
 impl Properties {
@@ -80,6 +82,9 @@ impl Properties {
             detail: headers
                 .text("x-detail")
                 .map(|text| cut(text, MAX_DETAIL_BYTES).to_owned()),
+            dead_since: headers
+                .text("x-dead-since")
+                .and_then(|text| text.parse().ok()),
         }
     }
 
@@ -103,11 +108,12 @@ impl Properties {
                 headers.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
             }
         };
-        let since = self
-            .deferred_since
-            .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
+        let since = |time: Option<DateTime<Utc>>| {
+            time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        };
         text("traceparent", self.traceparent.as_deref());
-        text("x-deferred-since", since.as_deref());
+        text("x-deferred-since", since(self.deferred_since).as_deref());
+        text("x-dead-since", since(self.dead_since).as_deref());
         text("x-lane", self.lane.map(Lane::label));
         text(
             "x-reason",
@@ -161,6 +167,7 @@ mod tests {
             lane: Some(Lane::Bulk),
             reason: Some("unreadable".into()),
             detail: Some("line 1".into()),
+            dead_since: Some("2026-11-22T09:30:00.125Z".parse().unwrap()),
         };
         assert!(Properties::from_amqp(&properties.to_amqp().unwrap()) == properties);
         let follows = properties.handed_on();

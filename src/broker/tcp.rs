@@ -14,15 +14,16 @@ use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::time::timeout;
 
-use super::Error;
+use super::{Error, mend};
 
-/// TCP, TLS and login at one address of a host, all within `limit`.
+/// TCP, TLS and login at one address of a host, all within `limit`. `mended`: see [`mend`].
 pub(super) async fn open(
     uri: &AMQPUri,
     address: SocketAddr,
     options: ConnectionProperties,
     tls: OwnedTLSConfig,
     limit: Duration,
+    mended: bool,
 ) -> Result<(lapin::Connection, Socket), Error> {
     let socket = Socket::default();
     let runtime = lapin::runtime::default_runtime().map_err(|error| Error::connecting(&error))?;
@@ -36,9 +37,14 @@ pub(super) async fn open(
             if let AsyncTcpStream::Plain(stream) = &stream {
                 hold(&ours, stream.get_ref().as_fd().try_clone_to_owned()?.into())?;
             }
-            match scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => stream.into_tls(&authority.host, tls.as_ref()).await,
+            let stream = match scheme {
+                AMQPScheme::AMQP => stream,
+                AMQPScheme::AMQPS => stream.into_tls(&authority.host, tls.as_ref()).await?,
+            };
+            if mended {
+                mend::through(stream)
+            } else {
+                Ok(stream)
             }
         };
         let stream = timeout(limit, connecting)

@@ -1,5 +1,6 @@
 //! The command line: parse, call, exit status. One file a subcommand.
 
+mod dead_letters;
 mod demo;
 mod enqueue;
 mod migrate;
@@ -49,6 +50,7 @@ enum Command {
     Worker(worker::Args),
     Enqueue(enqueue::Args),
     Status(status::Args),
+    DeadLetters(dead_letters::Args),
     Migrate(migrate::Args),
     Schema(schema::Args),
     Demo(demo::Args),
@@ -114,6 +116,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
         Command::Worker(args) => worker::run(&args, context).await,
         Command::Enqueue(args) => enqueue::run(args, context).await,
         Command::Status(args) => status::run(&args, &context).await,
+        Command::DeadLetters(args) => dead_letters::run(args, &context).await,
         Command::Migrate(args) => migrate::run(&args, &context).await,
         Command::Schema(args) => schema::run(&args),
         Command::Demo(args) => demo::run(&args, context).await,

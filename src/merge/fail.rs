@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use serde_json::json;
 
 use super::{Failed, Merger, announce};
@@ -178,6 +179,7 @@ impl Merger {
                 "x-detail": label,
                 "x-lane": envelope.lane,
                 "x-attempts": held.record.attempts.to_string(),
+                "x-dead-since": now.to_rfc3339_opts(SecondsFormat::Millis, true),
             })),
             body: String::from_utf8_lossy(body).into_owned(),
         };

@@ -1,6 +1,7 @@
 //! Messages that go to the dead-letter queue by the worker's own hand: those that can't be read (rule R6), and
 //! those whose failure can't even be recorded.
 
+use chrono::Utc;
 use tracing::warn;
 
 use super::{Worker, reply};
@@ -42,6 +43,7 @@ pub(super) async fn letter(
         detail: Some(detail),
         deferred_since: None,
         enqueued_again: None,
+        dead_since: Some(Utc::now()),
         ..delivery.properties.clone()
     };
     let body = delivery.body.clone();

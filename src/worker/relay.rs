@@ -229,6 +229,7 @@ fn outgoing(message: Promised) -> Outgoing {
             enqueued_again: header("x-enqueued-again").and_then(|times| times.parse().ok()),
             reason: header("x-reason"),
             detail: header("x-detail"),
+            dead_since: header("x-dead-since").and_then(|time| time.parse().ok()),
             ..Properties::default()
         },
         body: draft.body.into_bytes(),

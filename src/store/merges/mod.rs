@@ -2,12 +2,14 @@
 
 mod hold;
 mod look_up;
+mod reserved;
 mod settle;
 mod status;
 mod stranded;
 
 pub use hold::{Held, hold, record_failure};
 pub use look_up::{Earlier, Recorded, Standing, canonical_user, earlier, look_up};
+pub use reserved::is_reserved;
 pub use settle::{Settlement, settle};
 pub use status::{Status, status};
 pub use stranded::{Stranded, enqueue_again, is_settled, stranded};
