@@ -4,23 +4,26 @@
 #   $dir/rabbitmq/         data, cookie, configuration, pids
 #   $dir/rabbitmq/ports    AMQP, management, distribution, epmd
 #   $dir/rabbitmq.log      what it prints; rabbitmq/log/ has its own logs
+# Nodes of one cluster (../cluster) share an epmd, in $epmd_dir, and differ in
+# their name, $rmq_node.
 
 rmq_port() { # amqp|management|dist|epmd
     sed -n "s/^$1=//p" "$dir/rabbitmq/ports" 2>/dev/null
 }
 rmq_pid() { first_line "$dir/rabbitmq/node.pid"; }
-epmd_pid() { first_line "$dir/rabbitmq/epmd.pid"; }
+epmd_name() { printf '%s' "${epmd_dir:-$dir}/rabbitmq/epmd"; }
+epmd_pid() { first_line "$(epmd_name).pid"; }
 # Both have this in their command lines: the node as Erlang's home directory,
 # epmd as its own name.
 rmq_is_up() { is_alive "$(rmq_pid)" "$dir/rabbitmq/home"; }
-epmd_is_up() { is_alive "$(epmd_pid)" "$dir/rabbitmq/epmd"; }
+epmd_is_up() { is_alive "$(epmd_pid)" "$(epmd_name)"; }
 
 # The data belong to the node's name, so that stays the same when ports change;
-# each server has an epmd of its own that knows no other node.
+# each server, or cluster, has an epmd of its own that knows no other node.
 rmq_env() {
     local epmd
     epmd=$(rmq_port epmd)
-    export HOME=$dir/rabbitmq/home RABBITMQ_NODENAME=user_merge@localhost \
+    export HOME=$dir/rabbitmq/home RABBITMQ_NODENAME=${rmq_node:-user_merge}@localhost \
         RABBITMQ_MNESIA_BASE=$dir/rabbitmq/mnesia RABBITMQ_LOG_BASE=$dir/rabbitmq/log \
         RABBITMQ_CONFIG_FILE=$dir/rabbitmq/rabbitmq.conf RABBITMQ_CONF_ENV_FILE=$dir/rabbitmq/none \
         RABBITMQ_ENABLED_PLUGINS_FILE=$dir/rabbitmq/enabled_plugins \
@@ -49,9 +52,9 @@ epmd_up() {
     (
         # shellcheck disable=SC2016
         cd / && exec setsid bash -c 'exec -a "$0" epmd -address 127.0.0.1 -port "$1"' \
-            "$dir/rabbitmq/epmd" "$(rmq_port epmd)"
+            "$(epmd_name)" "$(rmq_port epmd)"
     ) >>"$dir/rabbitmq.log" 2>&1 </dev/null 9>&- &
-    say $! >"$dir/rabbitmq/epmd.pid"
+    say $! >"$(epmd_name).pid"
     disown
     local end=$((SECONDS + 5))
     until port_open "$(rmq_port epmd)" || ((SECONDS >= end)); do sleep 0.1; done
@@ -85,7 +88,7 @@ rmq_up() {
 
 # Cleanly takes 1 to 6 s; a stuck queue can hold it up for minutes.
 rmq_stop() { end_process "$(rmq_pid)" "$dir/rabbitmq/home" 20 TERM; }
-epmd_stop() { end_process "$(epmd_pid)" "$dir/rabbitmq/epmd" 5 TERM; }
+epmd_stop() { end_process "$(epmd_pid)" "$(epmd_name)" 5 TERM; }
 
 rmq_kill() {
     kill -s KILL "$(rmq_pid)"
