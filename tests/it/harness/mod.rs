@@ -4,6 +4,7 @@ mod desk;
 mod dice;
 mod environment;
 mod process;
+pub mod proxy;
 mod queues;
 pub mod raw;
 mod seed;
