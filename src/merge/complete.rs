@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Ending, Merger, Report, announce};
 use crate::domain::{ProfileCounts, ProfileRules, combine};
 use crate::failpoint::failpoint;
-use crate::store::helpdesk::{Facts, facts, finish, lock_pair};
+use crate::store::helpdesk::{Facts, facts, finish, finish_without_source, lock_pair};
 use crate::store::merges::{Envelope, Held, Progress, State, look_up};
 use crate::store::outbox::Draft;
 use crate::store::{Error, Result, Transaction};
@@ -62,10 +62,14 @@ impl Merger {
         facts: &Facts,
     ) -> Result<Report> {
         let pair = envelope.request.pair();
-        // Somebody deleted the source although its merge wasn't finished. Nothing referred to it any more, or
-        // the row could not have gone: there is no profile left to merge, and no tombstone to leave.
+        // Somebody deleted the source although its merge wasn't finished: there is no profile left to merge, and no
+        // tombstone to leave. Behind foreign keys nothing else can be left either; without them something may.
         if facts.source.is_none() && held.progress.has_moved() {
-            let (progress, profile) = (held.progress, ProfileCounts::default());
+            let profile = ProfileCounts {
+                emails_added: finish_without_source(tx, pair, self.rules.move_archived_ccs).await?,
+                ..ProfileCounts::default()
+            };
+            let progress = held.progress;
             let promised = self
                 .promise_outcome(tx, envelope, held, now, progress, profile)
                 .await?;

@@ -5,9 +5,9 @@
 //! once, where a lost connection wasn't noticed yet, do nothing twice that one alone wouldn't.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -27,15 +27,20 @@ const SILENCE: Duration = Duration::from_secs(12);
 
 /// Whether this worker is the one.
 #[derive(Default)]
-pub(super) struct Keeping(AtomicBool);
+pub(super) struct Keeping(watch::Sender<bool>);
 
 impl Keeping {
     pub(super) fn is_ours(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        *self.0.borrow()
+    }
+
+    /// For whoever wants to begin at once.
+    pub(super) fn changes(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
     }
 
     fn set(&self, keeps: bool) {
-        self.0.store(keeps, Ordering::Relaxed);
+        self.0.send_replace(keeps);
         metric::keeper(keeps);
     }
 }

@@ -58,6 +58,7 @@ pub(super) async fn run(
     let settings = worker.settings.relay.clone();
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut keeping = worker.keeping.changes();
     let mut under_way = FuturesUnordered::new();
     let mut settled = Settled::default();
     let mut trouble = Trouble::default();
@@ -91,6 +92,7 @@ pub(super) async fn run(
                     tidy(&worker).await;
                 }
             }
+            Ok(()) = keeping.changed() => ticks.reset_immediately(),
             Some(message) = handed_over.recv(), if under_way.len() < UNDER_WAY => {
                 under_way.push(publish(&worker, message));
             }

@@ -2,5 +2,6 @@
 
 mod chains;
 mod ending;
+mod gone;
 mod late;
 mod message;

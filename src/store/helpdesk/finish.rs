@@ -5,13 +5,6 @@ use sqlx::PgConnection;
 use crate::domain::{OrganizationId, Pair, ProfileChange};
 use crate::store::{Error, Result};
 
-/// What [`finish`] did besides what it was told to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finished {
-    /// Users merged into the source earlier, who point to the target now (rule D3).
-    pub followers: i64,
-}
-
 /// Gives the target what the rules P grant it, checks that nothing of the source is left, and marks the
 /// source as merged (rules D1 and D3). The caller holds the lock on both users and moved the tickets before.
 ///
@@ -23,7 +16,7 @@ pub async fn finish(
     pair: Pair,
     change: &ProfileChange,
     move_archived_ccs: bool,
-) -> Result<Finished> {
+) -> Result<()> {
     let (ids, primary): (Vec<i64>, Vec<bool>) = change
         .identities
         .iter()
@@ -57,7 +50,6 @@ pub async fn finish(
             UPDATE helpdesk.users
             SET merged_into = $3, updated_at = now()
             WHERE account_id = $1 AND merged_into = $2
-            RETURNING id
         )
         SELECT
             EXISTS (SELECT FROM helpdesk.tickets WHERE account_id = $1 AND requester_id = $2) AS "tickets!",
@@ -71,8 +63,7 @@ pub async fn finish(
                       AND id NOT IN (SELECT id FROM identities)) AS "emails!",
             (SELECT count(*) FROM identities) AS "identities!",
             (SELECT count(*) FROM target) AS "target!",
-            (SELECT count(*) FROM tombstone) AS "tombstone!",
-            (SELECT count(*) FROM followers) AS "followers!"
+            (SELECT count(*) FROM tombstone) AS "tombstone!"
         "#,
         pair.account.get(),
         pair.source.get(),
@@ -86,21 +77,71 @@ pub async fn finish(
     .fetch_one(connection)
     .await?;
 
-    let leftovers = [
+    nothing_left(&[
         (done.tickets, "ticket"),
         (done.archived_tickets, "archived ticket"),
         (done.ccs, "CC"),
         (done.archived_ccs, "archived CC"),
         (done.emails, "e-mail identity"),
-    ];
-    if let Some((_, kind)) = leftovers.iter().find(|(is_left, _)| *is_left) {
-        return Err(Error::Leftover(kind));
-    }
+    ])?;
     let moved = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     Error::expect_rows("moved identities", moved, done.identities)?;
     Error::expect_rows("target user", 1, done.target)?;
-    Error::expect_rows("tombstone", 1, done.tombstone)?;
-    Ok(Finished {
-        followers: done.followers,
-    })
+    Error::expect_rows("tombstone", 1, done.tombstone)
+}
+
+/// The end of a merge whose source was deleted halfway: there is neither a profile nor a row to mark, but where no
+/// foreign key holds them, addresses may be left, which go on like all others (rule P4). Says how many, and checks
+/// that nothing else is left (rule D1).
+///
+/// # Errors
+/// [`Error::Leftover`] like [`finish`].
+pub async fn finish_without_source(
+    connection: &mut PgConnection,
+    pair: Pair,
+    move_archived_ccs: bool,
+) -> Result<i64> {
+    let done = sqlx::query!(
+        r#"
+        WITH emails AS (
+            UPDATE helpdesk.user_identities
+            SET user_id = $3, is_primary = false, updated_at = now()
+            WHERE account_id = $1 AND user_id = $2 AND kind = 'email'
+            RETURNING id
+        ), followers AS (
+            UPDATE helpdesk.users
+            SET merged_into = $3, updated_at = now()
+            WHERE account_id = $1 AND merged_into = $2
+        )
+        SELECT
+            EXISTS (SELECT FROM helpdesk.tickets WHERE account_id = $1 AND requester_id = $2) AS "tickets!",
+            EXISTS (SELECT FROM helpdesk.archived_tickets
+                    WHERE account_id = $1 AND requester_id = $2) AS "archived_tickets!",
+            EXISTS (SELECT FROM helpdesk.ticket_ccs WHERE account_id = $1 AND user_id = $2) AS "ccs!",
+            $4 AND EXISTS (SELECT FROM helpdesk.archived_ticket_ccs
+                           WHERE account_id = $1 AND user_id = $2) AS "archived_ccs!",
+            (SELECT count(*) FROM emails) AS "emails!"
+        "#,
+        pair.account.get(),
+        pair.source.get(),
+        pair.target.get(),
+        move_archived_ccs,
+    )
+    .fetch_one(connection)
+    .await?;
+    nothing_left(&[
+        (done.tickets, "ticket"),
+        (done.archived_tickets, "archived ticket"),
+        (done.ccs, "CC"),
+        (done.archived_ccs, "archived CC"),
+    ])?;
+    Ok(done.emails)
+}
+
+/// Rule D1.
+fn nothing_left(leftovers: &[(bool, &'static str)]) -> Result<()> {
+    match leftovers.iter().find(|(is_left, _)| *is_left) {
+        Some((_, kind)) => Err(Error::Leftover(kind)),
+        None => Ok(()),
+    }
 }

@@ -5,5 +5,5 @@ mod finish;
 mod lock;
 
 pub use facts::{Facts, UserFacts, facts};
-pub use finish::{Finished, finish};
+pub use finish::{finish, finish_without_source};
 pub use lock::lock_pair;

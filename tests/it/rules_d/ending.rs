@@ -59,7 +59,7 @@ async fn finishing(
     lock_pair(&mut tx, pair()).await?;
     let result = finish(&mut tx, pair(), change, archived_ccs).await;
     tx.rollback().await.unwrap();
-    result.map(drop)
+    result
 }
 
 /// D1: whatever is left of the source stops its end: the merge looks again instead of having it deleted with
