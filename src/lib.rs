@@ -12,4 +12,5 @@ pub mod message;
 pub mod retry;
 pub mod store;
 pub mod telemetry;
+pub mod verify;
 pub mod worker;

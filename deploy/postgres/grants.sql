@@ -10,10 +10,10 @@
 
 BEGIN;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA helpdesk, user_merge FROM user_merge_worker, user_merge_reader;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA helpdesk, user_merge FROM user_merge_worker, user_merge_reader;
-REVOKE ALL ON SCHEMA helpdesk, user_merge FROM user_merge_worker, user_merge_reader;
-GRANT USAGE ON SCHEMA helpdesk, user_merge TO user_merge_worker, user_merge_reader;
+REVOKE ALL ON ALL TABLES IN SCHEMA helpdesk, user_merge FROM user_merge_worker, user_merge_reader, user_merge_verifier;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA helpdesk, user_merge FROM user_merge_worker, user_merge_reader, user_merge_verifier;
+REVOKE ALL ON SCHEMA helpdesk, user_merge FROM user_merge_worker, user_merge_reader, user_merge_verifier;
+GRANT USAGE ON SCHEMA helpdesk, user_merge TO user_merge_worker, user_merge_reader, user_merge_verifier;
 
 -- The worker on the help desk. It deletes no user, no identity and no ticket, and makes none; it can't truncate or
 -- alter anything. A lock (SELECT … FOR UPDATE and its like) needs the right to update some column.
@@ -60,5 +60,21 @@ GRANT SELECT, INSERT, UPDATE (claimed_until, published_at, refusals), DELETE ON 
 GRANT SELECT ON user_merge.merges TO user_merge_reader;
 GRANT SELECT (account_id, id, merge_id, destination, created_at, published_at) ON user_merge.outbox TO user_merge_reader;
 GRANT SELECT (account_id, id, merged_into) ON helpdesk.users TO user_merge_reader;
+
+-- The verifier: ids, states, counts and times. It compares addresses, to see whether a user has one twice, and reads
+-- the bodies of deletion messages; but a column can't be granted for some rows. Nothing that people typed elsewhere.
+GRANT SELECT (account_id, id, idempotency_key, source_user_id, target_user_id, state, holds_users, live, closed,
+              archived, ccs_moved, ccs_deduplicated, late, rejection, outcome, updated_at, completed_at)
+    ON user_merge.merges TO user_merge_verifier;
+GRANT SELECT (account_id, id, merge_id, destination, message_id, body, created_at, published_at)
+    ON user_merge.outbox TO user_merge_verifier;
+GRANT SELECT (account_id, id, merged_into, deleted_at) ON helpdesk.users TO user_merge_verifier;
+GRANT SELECT (account_id, id, user_id, kind, value) ON helpdesk.user_identities TO user_merge_verifier;
+GRANT SELECT (account_id, id, requester_id) ON helpdesk.tickets TO user_merge_verifier;
+GRANT SELECT (account_id, id, requester_id) ON helpdesk.archived_tickets TO user_merge_verifier;
+GRANT SELECT (account_id, ticket_id, user_id) ON helpdesk.ticket_ccs TO user_merge_verifier;
+GRANT SELECT (account_id, ticket_id, user_id) ON helpdesk.archived_ticket_ccs TO user_merge_verifier;
+GRANT SELECT (account_id, id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers, created_at)
+    ON helpdesk.ticket_events TO user_merge_verifier;
 
 COMMIT;

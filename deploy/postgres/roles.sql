@@ -1,8 +1,8 @@
--- Three roles with the least rights that they get along with. Before the first migration, as a superuser
+-- Four roles with the least rights that they get along with. Before the first migration, as a superuser
 -- (or, on a managed server, as a role that may create roles and owns the database), in the help desk's database:
 --
 --     psql -v ON_ERROR_STOP=1 -f deploy/postgres/roles.sql "$ADMIN_URL"
---     psql "$ADMIN_URL" -c '\password user_merge_owner'       (and the same for the other two)
+--     psql "$ADMIN_URL" -c '\password user_merge_owner'       (and the same for the others)
 --     USER_MERGE__DATABASE__URL=…user_merge_owner… user-merge migrate
 --     psql -v ON_ERROR_STOP=1 -f deploy/postgres/grants.sql "$ADMIN_URL"
 --
@@ -23,10 +23,14 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'user_merge_reader') THEN
         CREATE ROLE user_merge_reader LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
     END IF;
+    -- `user-merge verify`: it reads what the worker wrote, the log and the messages included, and writes nothing.
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'user_merge_verifier') THEN
+        CREATE ROLE user_merge_verifier LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+    END IF;
 
     -- CREATE: the migrations make the schema user_merge (and helpdesk, with --with-helpdesk).
     EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO user_merge_owner', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO user_merge_worker, user_merge_reader', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO user_merge_worker, user_merge_reader, user_merge_verifier', current_database());
 
     -- A help desk that is there already: the migrations must be able to name its tables, not to read them.
     IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'helpdesk') THEN

@@ -8,6 +8,7 @@ mod output;
 mod schema;
 mod status;
 mod stop;
+mod verify;
 mod worker;
 
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Migrate(migrate::Args),
     Schema(schema::Args),
+    Verify(verify::Args),
     Demo(demo::Args),
 }
 
@@ -119,6 +121,7 @@ async fn run(command: Command, context: Context) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(args) => dead_letters::run(args, &context).await,
         Command::Migrate(args) => migrate::run(&args, &context).await,
         Command::Schema(args) => schema::run(&args),
+        Command::Verify(args) => verify::run(&args, &context).await,
         Command::Demo(args) => demo::run(&args, context).await,
     }
 }

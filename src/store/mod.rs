@@ -14,6 +14,7 @@ pub mod moves;
 pub mod outbox;
 mod pool;
 pub mod tombstones;
+pub mod verify;
 
 pub use error::Error;
 pub use pool::{

@@ -27,3 +27,4 @@ mod rules_t;
 mod stopping;
 mod structure;
 mod telemetry;
+mod verify;

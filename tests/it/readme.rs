@@ -6,6 +6,7 @@ use user_merge::config::Settings;
 use user_merge::domain::{Identity, IdentityKind, Profile, ProfileRules, Reason, combine};
 use user_merge::message::{DecodeReason, OutcomeEvent, request, schema};
 use user_merge::telemetry::metric;
+use user_merge::verify::Check;
 
 use crate::structure::lexer::Token;
 use crate::structure::source::{self, read, root};
@@ -208,6 +209,21 @@ fn every_setting_that_is_named_exists() {
             "there is no setting {word}"
         );
     }
+}
+
+/// What `user-merge verify` can find, and the rules that it comes from.
+#[test]
+fn every_code_of_a_finding_stands_in_the_table() {
+    let table = table("### Verify");
+    let known: Vec<_> = Check::ALL
+        .iter()
+        .map(|check| (format!("`{}`", check.code()), check.rules().to_owned()))
+        .collect();
+    let written: Vec<_> = table
+        .iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    assert_eq!(written, known);
 }
 
 /// R6: why a message can't be read.

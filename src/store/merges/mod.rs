@@ -45,7 +45,7 @@ impl State {
         }
     }
 
-    fn parse(label: &str) -> super::Result<Self> {
+    pub(in crate::store) fn parse(label: &str) -> super::Result<Self> {
         [Self::Running, Self::Completed, Self::Rejected, Self::Failed]
             .into_iter()
             .find(|state| state.label() == label)

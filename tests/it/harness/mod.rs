@@ -11,6 +11,7 @@ mod seed;
 mod servers;
 mod shape;
 mod tables;
+mod verified;
 mod worker;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use queues::{Message, Queues};
 pub use seed::{NewUser, key, request};
 pub use servers::OwnServers;
 pub use shape::Shape;
+pub use verified::found;
 pub use worker::Running;
 pub use writer::Writer;
 

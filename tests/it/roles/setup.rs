@@ -9,7 +9,7 @@ use crate::harness::Desk;
 
 const ROLES: &str = include_str!("../../../deploy/postgres/roles.sql");
 const GRANTS: &str = include_str!("../../../deploy/postgres/grants.sql");
-const KINDS: [&str; 3] = ["owner", "worker", "reader"];
+const KINDS: [&str; 4] = ["owner", "worker", "reader", "verifier"];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 

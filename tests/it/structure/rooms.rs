@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
     ("message", &["domain"]),
     ("store", &["domain", "failpoint"]),
+    ("verify", &["domain", "store"]),
     ("broker", &["config"]),
     (
         "merge",
@@ -68,6 +69,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "message",
             "store",
             "broker",
+            "verify",
             "app",
             "demo",
         ],
