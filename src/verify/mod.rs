@@ -140,7 +140,7 @@ impl<W: FnMut(Progress<'_>) + Send> Run<'_, W> {
             let is_tombstone =
                 |merge: &&MergeFacts| merge.did_the_work && merge.merged_into.is_some();
             let tombstones: Vec<_> = batch.iter().filter(is_tombstone).map(|m| m.id).collect();
-            let left = self.left(&mut tx, account, &tombstones).await?;
+            let left = look(&mut tx, self.plan, account, &tombstones).await?;
             tx.commit().await?;
 
             for merge in &batch {
@@ -249,7 +249,7 @@ impl<W: FnMut(Progress<'_>) + Send> Run<'_, W> {
         let account = batch[0].0;
         let merges: Vec<_> = batch.iter().map(|&(_, merge)| merge).collect();
         let mut tx = snapshot(self.pool).await?;
-        let left = self.left(&mut tx, account, &merges).await?;
+        let left = look(&mut tx, self.plan, account, &merges).await?;
         tx.commit().await?;
         for left in left.iter().filter(|left| left::is_anything(left)) {
             if last {
@@ -259,16 +259,6 @@ impl<W: FnMut(Progress<'_>) + Send> Run<'_, W> {
             }
         }
         Ok(())
-    }
-
-    async fn left(
-        &self,
-        connection: &mut Connection,
-        account: AccountId,
-        merges: &[MergeId],
-    ) -> Result<Vec<Left>> {
-        let (window, archived) = (self.plan.window.as_secs_f64(), self.plan.archived_ccs);
-        left_behind(connection, account, merges, window, archived).await
     }
 
     fn tell(&mut self, account: AccountId, part: f64) {
@@ -286,4 +276,14 @@ impl<W: FnMut(Progress<'_>) + Send> Run<'_, W> {
             report: &self.report,
         });
     }
+}
+
+async fn look(
+    connection: &mut Connection,
+    plan: &Plan,
+    account: AccountId,
+    merges: &[MergeId],
+) -> Result<Vec<Left>> {
+    let (window, archived_ccs) = (plan.window.as_secs_f64(), plan.archived_ccs);
+    left_behind(connection, account, merges, window, archived_ccs).await
 }

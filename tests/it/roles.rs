@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use user_merge::store::{merges, outbox};
 
-use crate::harness::{Desk, Queues, Running, eventually, request};
+use crate::harness::{Desk, Queues, Running, command, eventually, output, request};
 use setup::Roles;
 
 /// Two users with what a profile merge touches, and two with enough tickets for several chunks.
@@ -123,6 +123,40 @@ async fn whoever_only_looks_needs_only_the_reader() {
     ] {
         assert_eq!(
             refusal(&roles, &desk, "reader", sql).await,
+            "42501",
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_verifies_needs_only_the_verifier_who_may_only_read() {
+    let roles = Roles::name();
+    let mut desk = Desk::open().await;
+    roles.roll_out(&desk).await;
+    fill(&desk).await;
+    desk.run(&request(1, 2)).await.unwrap();
+    desk.run(&request(2, 5)).await.unwrap();
+    desk.settings.database.url = Some(roles.url(&desk, "verifier").into());
+    desk.assert_verified().await;
+    let done = output(command(&desk.settings, &["verify"])).await;
+    assert_eq!((done.status, done.stderr.as_str()), (0, ""));
+
+    desk.settings.database.url = Some(roles.url(&desk, "worker").into());
+    let refused = output(command(&desk.settings, &["verify"])).await;
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
+    assert!(refused.stderr.contains("lacks a permission"), "{refused:?}");
+    for sql in [
+        "UPDATE user_merge.merges SET late = 0",
+        "UPDATE user_merge.outbox SET published_at = NULL",
+        "DELETE FROM helpdesk.ticket_events",
+        "SELECT FROM helpdesk.users FOR UPDATE",
+        "SELECT name FROM helpdesk.users",
+        "SELECT subject FROM helpdesk.tickets",
+        "SELECT reason FROM user_merge.merges",
+    ] {
+        assert_eq!(
+            refusal(&roles, &desk, "verifier", sql).await,
             "42501",
             "{sql}"
         );

@@ -3,7 +3,7 @@
 use super::{assert_one_sentence, user_merge};
 use crate::harness::{Desk, command, output};
 
-const COMMANDS: [&str; 5] = ["worker", "enqueue", "status", "migrate", "schema"];
+const COMMANDS: [&str; 6] = ["worker", "enqueue", "status", "migrate", "schema", "verify"];
 
 #[tokio::test]
 async fn every_command_explains_itself_with_examples() {

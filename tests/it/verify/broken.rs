@@ -273,6 +273,7 @@ fn messages() -> Vec<Mistake> {
 }
 
 async fn assert_found(mistakes: Vec<Mistake>) {
+    let untouched = lived_in().await;
     for Mistake {
         sql,
         code,
@@ -280,7 +281,7 @@ async fn assert_found(mistakes: Vec<Mistake>) {
         names,
     } in mistakes
     {
-        let desk = lived_in().await;
+        let desk = untouched.copy().await;
         let id = format!(
             "SELECT id::text FROM user_merge.merges WHERE account_id = 1 AND idempotency_key = '{merge}'"
         );
@@ -316,4 +317,66 @@ async fn a10_d3_users_who_lead_astray_or_are_held_are_found() {
 #[tokio::test]
 async fn d2_r1_r7_what_is_wrong_with_messages_and_records_is_found() {
     assert_found(messages()).await;
+}
+
+/// A10: both of them are named.
+#[tokio::test]
+async fn a10_unfinished_merges_that_share_users_are_found() {
+    let untouched = lived_in().await;
+    for (source, target) in [(15, 40), (40, 15), (16, 40)] {
+        let desk = untouched.copy().await;
+        desk.execute("DROP INDEX user_merge.merges_held_source")
+            .await;
+        desk.execute(&format!(
+            "INSERT INTO user_merge.merges (account_id, id, idempotency_key, source_user_id, target_user_id, lane, state,
+                 holds_users)
+             VALUES (1, gen_random_uuid(), 'other', {source}, {target}, 'bulk', 'running', true)"
+        ))
+        .await;
+        let id = |key: &str| {
+            format!("SELECT id::text FROM user_merge.merges WHERE idempotency_key = '{key}'")
+        };
+        let (one, other) = (
+            desk.text(&id("merge-15-16")).await,
+            desk.text(&id("other")).await,
+        );
+        let mut named: Vec<_> = found(&desk.verify().await)
+            .into_iter()
+            .map(|(check, finding)| {
+                let other = finding.other_merge_id.map(|id| id.to_string());
+                (check.code(), Some(finding.merge_id.to_string()), other)
+            })
+            .collect();
+        named.sort();
+        let mut expected = [
+            ("conflict", one.clone(), other.clone()),
+            ("conflict", other, one),
+        ];
+        expected.sort();
+        assert_eq!(named, expected, "{source} into {target}");
+    }
+}
+
+/// T4: on archived tickets CCs count only where they move, and only while the sweep would move them: the setting may
+/// have been another at the time of the merge.
+#[tokio::test]
+async fn t4_ccs_on_archived_tickets_count_where_they_move() {
+    let mut desk = lived_in().await;
+    desk.execute(
+        "DELETE FROM helpdesk.archived_ticket_ccs WHERE account_id = 1;
+         INSERT INTO helpdesk.archived_ticket_ccs VALUES (1, 33, 3), (1, 33, 8)",
+    )
+    .await;
+    desk.assert_verified().await;
+    desk.settings.merge.move_archived_ccs = true;
+    let report = desk.verify().await;
+    let found: Vec<_> = found(&report)
+        .into_iter()
+        .map(|(check, finding)| (check.code(), finding.user_id, finding.ticket_id))
+        .collect();
+    assert_eq!(
+        found,
+        [("left_archived_cc", Some(8), Some(33))],
+        "3 was merged long ago"
+    );
 }
