@@ -11,6 +11,7 @@ mod harness;
 
 mod broker;
 mod commands;
+mod dead_letters;
 mod demo;
 mod deploy;
 mod end_to_end;

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 16;
 /// A message of the dead-letter queue, held for whoever walks through it. No `Debug`: neither the body nor values
 /// from a sender belong into logs.
 pub struct Letter {
-    /// Its place in the queue when the walk began; the first is 1.
+    /// Its place in the queue when the walk, or its round, began; the first is 1.
     pub position: u64,
     /// The body, as the sender wrote it.
     pub body: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct Letter {
     /// How often it was delivered before, which includes those who only looked.
     pub delivery_count: u32,
     pub(super) acker: lapin::Acker,
-    pub(super) window: u64,
+    pub(super) tag: u64,
     amqp: BasicProperties,
 }
 
@@ -46,7 +46,6 @@ impl Letter {
     pub(super) fn new(
         delivery: lapin::message::Delivery,
         position: u64,
-        window: u64,
         lanes: &[(String, Lane)],
     ) -> Self {
         Self {
@@ -56,7 +55,7 @@ impl Letter {
             delivery_count: delivery_count(&delivery.properties),
             body: delivery.data,
             acker: delivery.acker,
-            window,
+            tag: delivery.delivery_tag,
             amqp: delivery.properties,
         }
     }

@@ -39,8 +39,6 @@ Examples:
 Exit status: 0 done, 1 stopped before the end, 2 wrong usage.")]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
     consent: Consent,
     /// Append what is discarded to this file, as JSON lines
     #[arg(long, value_name = "FILE", conflicts_with = "no_save")]
@@ -51,6 +49,8 @@ pub(super) struct Args {
     /// Also what unfinished merges need to go on; the database isn't asked
     #[arg(long)]
     unfinished: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
@@ -157,9 +157,14 @@ impl Bin<'_> {
             } else {
                 self.pending.push((letter, view));
             }
-            if self.pending.len() >= BATCH || self.walk.is_round_over() {
+            let is_round_over = self.walk.is_round_over();
+            if self.pending.len() >= BATCH || is_round_over {
                 self.empty().await?;
                 progress.show(self.walk.reach(), self.tally.done);
+            }
+            if is_round_over {
+                self.walk.begin_again().await?;
+                self.tally.begin_again();
             }
         }
         self.empty().await?;

@@ -30,11 +30,11 @@ Examples:
 
 Age: since the worker gave the message up, or the broker moved it. Key: from the body, where it can be read.")]
 pub(super) struct Args {
-    #[command(flatten)]
-    selection: Selection,
     /// How many to list; all that match are counted
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// What is listed.

@@ -24,8 +24,9 @@ use super::Context;
 /// Look at dead letters, send them to their lanes again, or throw them away
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Looking takes nothing away. What a command doesn't take goes back to its place when the command ends, however it ends;
-meanwhile nobody else gets it. Workers may go on: what dies anew comes after what was there.")]
+Looking takes nothing away. What a command doesn't take goes back to its place when the command ends,
+however it ends; meanwhile nobody else gets it. Workers may go on: what dies anew comes after what
+was there.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

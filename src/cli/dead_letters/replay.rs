@@ -34,8 +34,6 @@ Examples:
 Exit status: 0 done, 1 stopped before the end, 2 wrong usage.")]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
     consent: Consent,
     /// How many in a second (N/s) or in a minute (N/m)
     #[arg(long, default_value = "50/s", value_name = "RATE")]
@@ -46,6 +44,8 @@ pub(super) struct Args {
     /// Also those that no worker can read: they come back, unless the worker is a newer one
     #[arg(long)]
     include_unreadable: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Args {
@@ -151,6 +151,10 @@ async fn send(
             Err(error) => return Err(error).context(twice(&view)),
         }
         progress.show(walk.reach(), tally.done);
+        if walk.is_round_over() {
+            walk.begin_again().await?;
+            tally.begin_again();
+        }
     }
     progress.finish();
     Ok(())

@@ -66,6 +66,11 @@ impl Selection {
         no_list && lane.is_none() && older_than.is_none() && younger_than.is_none()
     }
 
+    /// Whether it means something else once the queue has moved.
+    pub(super) const fn has_positions(&self) -> bool {
+        !self.positions.is_empty()
+    }
+
     /// Nobody replays or discards everything by leaving the filter out.
     pub(super) fn require(&self, all: bool) {
         match (self.is_everything(), all) {

@@ -30,14 +30,14 @@ pub(super) struct Args {
     /// Idempotency keys, message ids, or positions in the queue
     #[arg(value_name = "KEY|POSITION")]
     which: Vec<String>,
-    #[command(flatten)]
-    selection: Selection,
     /// How many to show
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// The whole body, not only the first 4 KiB
     #[arg(long)]
     full: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Args {

@@ -38,6 +38,11 @@ impl Tally {
         *self.kept.entry(why).or_default() += 1;
     }
 
+    /// What was kept comes again.
+    pub(super) fn begin_again(&mut self) {
+        self.kept.clear();
+    }
+
     pub(super) fn matched(&self) -> u64 {
         self.done + self.kept.values().sum::<u64>()
     }

@@ -1,6 +1,6 @@
 //! A walk through the queue as the commands make it: bounded, and ended by a signal.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ pub(super) struct Walk<'a> {
     selection: &'a Selection,
     stop: CancellationToken,
     now: DateTime<Utc>,
+    has_failed: bool,
 }
 
 /// How far a walk came.
@@ -48,6 +49,7 @@ impl<'a> Walk<'a> {
             selection,
             stop: stop.clone(),
             now: Utc::now(),
+            has_failed: false,
         })
     }
 
@@ -59,7 +61,9 @@ impl<'a> Walk<'a> {
                 () = self.stop.cancelled() => return Ok(None),
                 next = self.letters.next() => next,
             };
-            let Some(letter) = next.map_err(|error| self.explain(error))? else {
+            let next = next.map_err(|error| self.explain(error));
+            self.has_failed = next.is_err();
+            let Some(letter) = next? else {
                 return Ok(None);
             };
             let view = View::of(&letter);
@@ -71,12 +75,25 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) async fn take(&mut self, letter: &Letter) -> Result<Settled, broker::Error> {
-        self.letters.take(letter).await
+        let taken = self.letters.take(letter).await;
+        self.has_failed = !matches!(taken, Ok(Settled::Done));
+        taken
     }
 
-    /// Whether what was not taken yet can't be taken after the next step.
+    /// Whether letters have been held for so long that the walk should [begin again](Self::begin_again).
     pub(super) fn is_round_over(&self) -> bool {
         self.letters.is_round_over()
+    }
+
+    /// Passes everything again that was not taken.
+    pub(super) async fn begin_again(&mut self) -> anyhow::Result<()> {
+        if self.selection.has_positions() {
+            bail!(
+                "it took so long that the positions have changed: list again, and go on with the rest"
+            );
+        }
+        self.letters.begin_again().await?;
+        Ok(())
     }
 
     pub(super) fn reach(&self) -> Reach {
@@ -93,8 +110,19 @@ impl<'a> Walk<'a> {
         self.now
     }
 
-    /// What was left goes back to its place.
-    pub(super) async fn close(self) {
+    /// What was left goes back to its place. For that the walk goes on to its end, if nothing is against it: only
+    /// then the queue has its order again.
+    pub(super) async fn close(mut self) {
+        while !self.has_failed && self.letters.passed() < self.selection.scan {
+            let next = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                next = self.letters.next() => next,
+            };
+            if !matches!(next, Ok(Some(_))) {
+                break;
+            }
+        }
         self.letters.close().await;
     }
 
@@ -108,7 +136,7 @@ impl<'a> Walk<'a> {
                  broker's own tools can take it out (see the README on dead letters)"
             ));
         }
-        error.context(format!("stopped before position {position}"))
+        error.context(format!("stopped before the letter at position {position}"))
     }
 }
 
