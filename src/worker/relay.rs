@@ -72,7 +72,9 @@ pub(super) async fn run(
             }
             // Before the messages of merges that end now: where they never cease, what a crash left is due too.
             _ = ticks.tick(), if under_way.len() < UNDER_WAY && !stop.is_cancelled() => {
-                if worker.keeping.is_ours() && !trouble.is_fresh() {
+                if let Some(over) = trouble.fresh_until() {
+                    ticks.reset_at(over.min(Instant::now() + settings.interval).into());
+                } else if worker.keeping.is_ours() {
                     let left = left_behind(&worker).await;
                     // As many as there may be at once: there are more. A broker that confirms sets the pace.
                     if left.len() >= settings.batch as usize {

@@ -37,7 +37,7 @@ impl Default for Trouble {
 impl Trouble {
     /// The way to the broker failed, under whatever message. Those that fail together are one trouble.
     pub(super) fn arose(&mut self, cause: &'static str) {
-        if !self.is_fresh() {
+        if self.fresh_until().is_none() {
             metric::broker_failures("publishing", cause);
             self.over = Some(Instant::now() + self.pauses.next_pause());
         }
@@ -52,9 +52,9 @@ impl Trouble {
         }
     }
 
-    /// Whether it is too early to try again with messages that can wait.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.over.is_some_and(|over| Instant::now() < over)
+    /// Until when it is too early to try again with messages that can wait.
+    pub(super) fn fresh_until(&self) -> Option<Instant> {
+        self.over.filter(|over| Instant::now() < *over)
     }
 
     /// Says what happened to a message, or counts it for the next time.
@@ -78,14 +78,14 @@ mod tests {
     #[tokio::test]
     async fn messages_that_fail_together_are_one_trouble() {
         let mut trouble = Trouble::default();
-        assert!(!trouble.is_fresh());
+        assert!(trouble.fresh_until().is_none());
         for _ in 0..100 {
             trouble.arose("lost");
             trouble.say("event", &PublishError::Blocked);
         }
-        assert!(trouble.is_fresh(), "it is left in peace");
+        assert!(trouble.fresh_until().is_some(), "it is left in peace");
         assert_eq!(trouble.unsaid, 99, "it is said once");
         trouble.passed();
-        assert!(!trouble.is_fresh() && trouble.last_said.is_none());
+        assert!(trouble.fresh_until().is_none() && trouble.last_said.is_none());
     }
 }

@@ -15,6 +15,7 @@ mod dead_letters;
 mod demo;
 mod deploy;
 mod end_to_end;
+mod keeper;
 mod lanes;
 mod panics;
 mod permissions;
