@@ -10,6 +10,7 @@
 mod harness;
 
 mod broker;
+mod chaos;
 mod commands;
 mod dead_letters;
 mod demo;

@@ -19,6 +19,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// With this seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Another one, for a task of its own.
     pub fn split(&mut self) -> Self {
         Self(self.next())
@@ -33,6 +38,19 @@ impl Dice {
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         let at = self.below(u64::try_from(from.len()).unwrap());
         from[usize::try_from(at).unwrap()]
+    }
+
+    /// Whether something happens that does so in so many of a hundred cases.
+    pub fn percent(&mut self, of_hundred: u64) -> bool {
+        self.below(100) < of_hundred
+    }
+
+    /// Any order.
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            let at = self.below(u64::try_from(last).unwrap() + 1);
+            all.swap(last, usize::try_from(at).unwrap());
+        }
     }
 
     fn next(&mut self) -> u64 {

@@ -1,6 +1,7 @@
 //! The real program, as a child process: what the worker inside the test can't show, such as signals, exit
 //! statuses, its output and its ports.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -32,10 +33,16 @@ impl Output {
 
 /// `user-merge` under these settings and no others: nothing of the test's own environment gets through.
 pub fn command(settings: &Settings, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_user-merge"));
+    let mut command = Command::new(program());
     command.env_clear().envs(environment(settings));
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// The program that Cargo built beside this test, or the one that `tests/prove` names: a release build, say.
+fn program() -> OsString {
+    let built = || env!("CARGO_BIN_EXE_user-merge").into();
+    std::env::var_os("USER_MERGE_PROOF_PROGRAM").unwrap_or_else(built)
 }
 
 /// Runs a command to its end, beside the test's own tasks.
@@ -148,6 +155,12 @@ impl Process {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Whether a line contains this by now.
+    pub fn said(&self, part: &str) -> bool {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().any(|line| line.contains(part))
     }
 
     /// What it has written to standard error so far.
