@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::Dice;
+use crate::harness::{Dice, command, output};
 
 use drain::Operator;
 use faults::Tally;
@@ -167,6 +167,20 @@ async fn settle(
         wrong.len(),
     );
     ledger.wrong.extend(wrong);
+    verify(stage, ledger).await;
+}
+
+/// What the program itself finds wrong, after the test's own looks.
+async fn verify(stage: &Stage, ledger: &mut Ledger) {
+    let arguments = ["--json", "verify", "--stale", "1s", "--patience", "1s"];
+    let verified = output(command(&stage.settings, &arguments)).await;
+    let verdict = i64::from(verified.status != 0);
+    ledger.line("user-merge verify found something", verdict);
+    if verdict != 0 {
+        ledger
+            .wrong
+            .push(format!("user-merge verify: {verified:?}"));
+    }
 }
 
 fn count_deeds(ledger: &mut Ledger, deeds: &Deeds) {

@@ -91,17 +91,20 @@ pub async fn inflict(
         note(&format!("{n} {fault:?}"));
         let done = match fault {
             Fault::Kill(worker, after) => {
-                let post = &fleet.posts[worker];
-                let at_work = at_work(post).await;
+                let at_work = at_work(fleet, worker).await;
                 tokio::time::sleep(after).await;
+                let post = &fleet.posts[at_work.unwrap_or(worker)];
                 post.kill();
                 post.start();
-                let how = if at_work { "at work" } else { "starting" };
+                let how = if at_work.is_some() {
+                    "at work"
+                } else {
+                    "starting"
+                };
                 format!("worker: SIGKILL, {how}")
             }
             Fault::Term(worker) => {
-                let post = &fleet.posts[worker];
-                at_work(post).await;
+                let post = &fleet.posts[at_work(fleet, worker).await.unwrap_or(worker)];
                 // With faults on its links it may need all of its grace, and says so; without it must be done.
                 post.database.set(Mode::Pass);
                 post.broker.set(Mode::Pass);

@@ -131,16 +131,23 @@ fn keep(process: &Process) {
     }
 }
 
-/// Waits until a worker is at work, but not for ever: says whether it is.
-pub async fn at_work(post: &Post) -> bool {
-    for _ in 0..200 {
-        if post.has_consumed() {
-            return true;
+/// Waits until this worker is at work, but not for long where another one is: says which. None where all are
+/// held up.
+pub async fn at_work(fleet: &Fleet, wanted: usize) -> Option<usize> {
+    for look in 0..400 {
+        let from = if look < 20 {
+            wanted..=wanted
+        } else {
+            0..=WORKERS - 1
+        };
+        let is_at_work = |worker: &usize| fleet.posts[*worker].has_consumed();
+        if let Some(worker) = from.clone().find(is_at_work) {
+            return Some(worker);
         }
-        post.revive();
+        fleet.posts.iter().filter(|post| post.revive()).count();
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    false
+    None
 }
 
 /// Waits until all are.

@@ -212,6 +212,7 @@ fn settings(database: &str, broker: &str, size: Size) -> Settings {
         set("RELAY__INTERVAL", "250ms"),
         set("RELAY__LEASE", "3s"),
         set("SWEEP__INTERVAL", "1s"),
+        set("SWEEP__STRANDED_AFTER", "10s"),
         set("WORKER__GRACE", "5s"),
         set("TELEMETRY__LISTEN", ""),
         set("TELEMETRY__LOG_FORMAT", "json"),
