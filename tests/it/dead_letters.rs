@@ -7,6 +7,7 @@ mod meanwhile;
 mod merges;
 mod replay;
 mod show;
+mod usage;
 mod walk;
 
 use lapin::BasicProperties;

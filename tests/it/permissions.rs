@@ -154,6 +154,16 @@ fn enqueue_and_wait(url: &str) -> std::process::Output {
         .unwrap()
 }
 
+/// `user-merge dead-letters replay` under an operator's name.
+fn replay(url: &str) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_user-merge"))
+        .args(["dead-letters", "replay", "--all", "--yes"])
+        .arg("--include-unreadable")
+        .env("USER_MERGE__BROKER__URL", url)
+        .output()
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_user_can_do_its_part_and_nothing_else() {
     let mut desk = Desk::open().await;
@@ -195,6 +205,16 @@ async fn each_user_can_do_its_part_and_nothing_else() {
         .await
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    let operator = broker.url("user-merge-operator");
+    let replayed = eventually("a dead letter that goes back", || async {
+        let url = operator.clone();
+        let output = tokio::task::spawn_blocking(move || replay(&url)).await;
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        (!told.starts_with("0 of 0")).then_some(told)
+    });
+    assert!(replayed.await.starts_with("1 of 1 that match replayed"));
     eventually("a dead letter", || async {
         let connection = broker.connect("user-merge-operator").await;
         let channel = connection.create_channel().await.unwrap();

@@ -231,7 +231,14 @@ fn every_code_of_a_finding_stands_in_the_table() {
 fn r6_every_reason_of_an_unreadable_message_is_explained() {
     let tables = tables(&section("### Why a message is a dead letter"));
     let headers: Vec<_> = column(&tables[0], 0).into_iter().flat_map(words).collect();
-    assert_eq!(headers, ["x-reason", "x-detail", "x-lane", "x-attempts"]);
+    let known = [
+        "x-reason",
+        "x-detail",
+        "x-lane",
+        "x-attempts",
+        "x-dead-since",
+    ];
+    assert_eq!(headers, known);
     let written: Vec<_> = column(&tables[1], 0).into_iter().flat_map(words).collect();
     let known: Vec<_> = DecodeReason::ALL
         .iter()

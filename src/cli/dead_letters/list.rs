@@ -31,8 +31,8 @@ Examples:
 Age: since the worker gave the message up, or the broker moved it. Key: from the body, where it can be read.")]
 pub(super) struct Args {
     /// How many to list; all that match are counted
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    limit: u64,
     #[command(flatten)]
     selection: Selection,
 }
@@ -68,12 +68,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
 }
 
 impl Listing {
-    async fn fill(&mut self, walk: &mut Walk<'_>, limit: usize) -> anyhow::Result<()> {
+    async fn fill(&mut self, walk: &mut Walk<'_>, limit: u64) -> anyhow::Result<()> {
         while let Some((_, view)) = walk.next().await? {
             self.matched += 1;
             let reason = view.reason.as_deref().unwrap_or("none").to_owned();
             *self.reasons.entry(reason).or_default() += 1;
-            if self.views.len() < limit {
+            if (self.views.len() as u64) < limit {
                 self.views.push(view);
             }
         }

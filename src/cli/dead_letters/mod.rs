@@ -24,6 +24,11 @@ use super::Context;
 /// Look at dead letters, send them to their lanes again, or throw them away
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Examples:
+  user-merge dead-letters list
+  user-merge dead-letters show 1
+  user-merge dead-letters replay --reason lock_timeout --dry-run
+
 Looking takes nothing away. What a command doesn't take goes back to its place when the command ends,
 however it ends; meanwhile nobody else gets it. Workers may go on: what dies anew comes after what
 was there.")]

@@ -31,8 +31,8 @@ pub(super) struct Args {
     #[arg(value_name = "KEY|POSITION")]
     which: Vec<String>,
     /// How many to show
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    limit: u64,
     /// The whole body, not only the first 4 KiB
     #[arg(long)]
     full: bool,
@@ -92,7 +92,7 @@ async fn find(
     as_json: bool,
     found: &mut Vec<Value>,
 ) -> anyhow::Result<()> {
-    while found.len() < args.limit
+    while (found.len() as u64) < args.limit
         && let Some((letter, view)) = walk.next().await?
     {
         if !args.names(&view) {

@@ -3,7 +3,15 @@
 use super::{assert_one_sentence, user_merge};
 use crate::harness::{Desk, command, output};
 
-const COMMANDS: [&str; 6] = ["worker", "enqueue", "status", "migrate", "schema", "verify"];
+const COMMANDS: [&str; 7] = [
+    "worker",
+    "enqueue",
+    "status",
+    "dead-letters",
+    "migrate",
+    "schema",
+    "verify",
+];
 
 #[tokio::test]
 async fn every_command_explains_itself_with_examples() {

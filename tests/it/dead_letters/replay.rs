@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use lapin::BasicProperties;
 use lapin::options::QueueDeleteOptions;
+use lapin::types::ShortString;
 
 use super::{BULK, DEAD, LANE, dead_letters, desk, drain, given_up, headers, json, ready};
 use crate::harness::{Process, command, key};
@@ -50,7 +51,7 @@ async fn r7_a_letter_goes_back_as_it_came() {
     assert_eq!(texts, ["k-1", "c-1", "application/json; charset=utf-8"]);
     assert_eq!(back.properties.delivery_mode(), &Some(2));
     let headers = back.properties.headers().as_ref().unwrap();
-    let names: Vec<&str> = headers.inner().keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = headers.inner().keys().map(ShortString::as_str).collect();
     // The broker adds its count.
     let names: Vec<&str> = names
         .into_iter()
@@ -161,34 +162,6 @@ async fn what_no_queue_takes_stays_dead() {
     );
     ready(&queues, DEAD, 1).await;
     assert_eq!(drain(&queues, LANE).await, ["k-2"]);
-}
-
-/// Nothing happens by leaving something out.
-#[tokio::test]
-async fn it_has_to_be_said_what_and_that() {
-    let (desk, queues) = desk().await;
-    given_up(&queues, &key("k-1", 1, 2), "deadlock", "bulk", SINCE).await;
-    for (line, part) in [
-        ("replay", "say which dead letters"),
-        ("replay --yes", "say which dead letters"),
-        ("replay --yes --limit 5", "say which dead letters"),
-        ("replay --all", "nobody can be asked here"),
-        ("replay --reason deadlock", "nobody can be asked here"),
-        (
-            "replay --all --reason deadlock --yes",
-            "--all doesn't go with a filter",
-        ),
-        ("replay --all --yes --rate 0", "must be 1/s to 1000/s"),
-        ("discard --yes --no-save", "say which dead letters"),
-        ("discard --all --no-save", "nobody can be asked here"),
-        ("discard --all --yes", "--save FILE, or --no-save"),
-    ] {
-        let output = dead_letters(&desk, line).await;
-        assert_eq!(output.status, 2, "{line}: {output:?}");
-        assert!(output.stderr.contains(part), "{line}: {output:?}");
-    }
-    assert_eq!(queues.count(DEAD).await, 1);
-    assert!(queues.peek(BULK).await.is_none());
 }
 
 /// A signal: what was not replayed yet goes back at once, and the status says that it isn't the end.

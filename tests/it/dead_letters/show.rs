@@ -102,8 +102,8 @@ async fn nothing_of_a_message_acts_on_a_terminal() {
         HOSTILE.as_bytes(),
         b"\xff\x1b[2J\0",
         b"nul \0 inside",
-        &[b' '; 65_537],
-        &[0x9b; 65_537],
+        &vec![b' '; 65_537],
+        &vec![0x9b; 65_537],
         br#"{"account_id": 1, "idempotency_key": "\u001b[2J\u202e"}"#,
     ];
     for body in bodies {
