@@ -13,7 +13,7 @@ use crate::broker;
 use crate::config::{Database, Settings};
 use crate::retry::Pauses;
 use crate::store;
-use crate::telemetry::{self, Health};
+use crate::telemetry::{self, Health, Watchdog};
 use crate::worker;
 
 /// How long telemetry may take to answer its last questions, and connections to say good-bye.
@@ -114,6 +114,7 @@ pub async fn run_worker(settings: Settings, stop: CancellationToken) -> anyhow::
         info!(address = %server.address(), "serving /metrics, /healthz and /readyz");
     }
 
+    let _watchdog = Watchdog::start(health.clone()).context("can't start the watchdog")?;
     let grace = settings.worker.grace;
     let result = match wait_for_database(&pool, &stop).await {
         Ok(true) => {

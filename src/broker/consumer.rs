@@ -83,6 +83,12 @@ impl Consumer {
         next
     }
 
+    /// Whose messages it takes.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+
     /// Whether the channel stands; `false` is final.
     #[must_use]
     pub fn is_open(&self) -> bool {

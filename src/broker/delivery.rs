@@ -1,6 +1,6 @@
 //! One message, and its settlement.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::time::timeout;
@@ -31,6 +31,7 @@ pub struct Delivery {
     /// How often it came back to the queue before; at [`Settings::delivery_limit`](super::Settings::delivery_limit) the broker moves
     /// it to the dead-letter queue itself.
     pub delivery_count: u32,
+    taken: Instant,
     acker: lapin::Acker,
     reply_timeout: Duration,
 }
@@ -42,6 +43,7 @@ impl Delivery {
             delivery_count: delivery_count(&delivery.properties),
             redelivered: delivery.redelivered,
             body: delivery.data,
+            taken: Instant::now(),
             acker: delivery.acker,
             reply_timeout,
         }
@@ -51,6 +53,12 @@ impl Delivery {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         !self.acker.usable()
+    }
+
+    /// How long ago it was handed out here. It may have waited among those taken ahead before that.
+    #[must_use]
+    pub fn held_for(&self) -> Duration {
+        self.taken.elapsed()
     }
 
     /// Takes the message out of the queue: the work is committed. An error, like [`Settled::Stale`], means that

@@ -52,6 +52,15 @@ pub enum Error {
         /// The queue.
         queue: String,
     },
+    /// Connection and consumer stand, there are messages, and none comes.
+    #[error("queue `{queue}` has forgotten this consumer")]
+    Silent {
+        /// The queue.
+        queue: String,
+    },
+    /// The broker took its messages back: one was not settled within its consumer time-out.
+    #[error("a message was not settled within the broker's consumer time-out")]
+    TookBack,
     /// The connection or the channel is gone.
     #[error("{doing}: {reason}")]
     Lost {
@@ -74,6 +83,8 @@ impl Error {
             Self::TimedOut { .. } => "timed_out",
             Self::Unreadable { .. } => "unreadable",
             Self::Cancelled { .. } => "cancelled",
+            Self::Silent { .. } => "silent",
+            Self::TookBack => "consumer_timeout",
             Self::Lost { .. } => "lost",
         }
     }
@@ -91,6 +102,13 @@ impl Error {
     pub(super) fn lost(doing: &'static str, error: &lapin::Error) -> Self {
         match error.kind() {
             ErrorKind::ParsingError(_) => Self::Unreadable { doing },
+            // The one thing for which the broker closes a channel that takes messages with this code.
+            ErrorKind::ProtocolError(error)
+                if doing == "consuming"
+                    && *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
+            {
+                Self::TookBack
+            }
             _ => Self::Lost {
                 doing,
                 reason: error.to_string(),
@@ -239,6 +257,16 @@ mod tests {
         assert!(!Error::connecting(&limit).is_lasting());
         let down = lapin::Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert!(!Error::connecting(&down).is_lasting());
+    }
+
+    #[test]
+    fn a_consumer_time_out_is_told_from_other_ends() {
+        let late = protocol(
+            AMQPSoftError::PRECONDITIONFAILED.into(),
+            "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out",
+        );
+        assert_eq!(Error::lost("consuming", &late).label(), "consumer_timeout");
+        assert_eq!(Error::lost("publishing", &late).label(), "lost");
     }
 
     #[test]

@@ -46,6 +46,18 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// A word from a fixed list, for logs.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Lane(_) => "lane",
+            Self::Retry { .. } => "retry",
+            Self::Dead => "dead",
+            Self::Deletion => "deletion",
+            Self::Event(_) => "event",
+        }
+    }
+
     /// Exchange and routing key.
     pub(super) fn route(&self, names: &Names) -> (String, String) {
         let queue = |name: &str| (String::new(), name.to_owned());

@@ -1,6 +1,6 @@
 //! Everything that consuming one lane takes, made in one go and dropped as a whole.
 
-use super::{Connection, Consumer, Delivery, Error, Lane, Settings, declare};
+use super::{Connection, Consumer, Delivery, Error, Lane, Settings, declare, queue_state};
 
 /// A connection, the topology, a prefetch and a consumer for one lane. On any error: [`close`](Self::close) it,
 /// wait, open the next one.
@@ -54,6 +54,30 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.connection.is_open() && self.consumer.is_open()
+    }
+
+    /// To be asked where nothing has come for a while: neither connection nor channel would tell that the queue
+    /// has forgotten its consumer. Says whether there are messages that nobody has taken.
+    pub async fn check(&self) -> Result<bool, Error> {
+        let state = queue_state(&self.connection, self.consumer.queue()).await?;
+        if state.consumers == 0 {
+            return Err(self.silent());
+        }
+        Ok(state.messages > 0)
+    }
+
+    /// The error of a session that gets nothing of what is there.
+    #[must_use]
+    pub fn silent(&self) -> Error {
+        let queue = self.consumer.queue().to_owned();
+        Error::Silent { queue }
+    }
+
+    /// The error of a session that has ended without one.
+    #[must_use]
+    pub fn cancelled(&self) -> Error {
+        let queue = self.consumer.queue().to_owned();
+        Error::Cancelled { queue }
     }
 
     /// See [`Consumer::cancel`].

@@ -40,6 +40,7 @@ pub(super) fn across(settings: &Settings, reader: &mut Reader) {
         ("broker.publish_timeout", settings.broker.publish_timeout),
         ("relay.lease", settings.relay.lease),
     );
+    stuck(reader, settings);
     chunk(reader, &settings.chunk);
     retry(reader, &settings.retry);
     stranded(reader, settings);
@@ -84,6 +85,22 @@ fn shorter(reader: &mut Reader, short: (&str, Duration), long: (&str, Duration))
             format_duration(long.1)
         );
         reader.wrong(short.0, &message);
+    }
+}
+
+/// A transaction, or a look of the relay, is several statements, each of which may take its time.
+fn stuck(reader: &mut Reader, settings: &Settings) {
+    let database = &settings.database;
+    let waits = [
+        ("database.statement_timeout", database.statement_timeout),
+        ("database.connect_timeout", database.connect_timeout),
+    ];
+    for (name, wait) in waits {
+        if settings.worker.stuck_after < wait * 4 {
+            let wait = format_duration(wait);
+            let message = format!("must be at least 4 times {name}, {wait}");
+            reader.wrong("worker.stuck_after", &message);
+        }
     }
 }
 

@@ -142,6 +142,10 @@ sections! {
         delays: Vec<Duration> => growing_delays,
         /// Times that a message is taken up before its merge is failed.
         max_attempts: u32 => within(1, 1000),
+        /// So many merges of a lane that fail one after the other open its breaker.
+        breaker_after: u16 => within(1, 1000),
+        /// The longest pause until it lets one through to see.
+        breaker_pause: Duration => lasting(ms(100), minutes(10)),
         /// How long a merge waits for a conflicting one (rule A10); one of the delays.
         conflict_delay: Duration => lasting_seconds(seconds(1), hours(24)),
         /// How long it does so in all before it is failed (rule A10).
@@ -177,6 +181,8 @@ sections! {
     Worker {
         /// How long it may take to finish what it is at, once told to stop.
         grace: Duration => lasting(seconds(1), minutes(15)),
+        /// A loop, or a merge at work, that gives no sign of life for so long is stuck, and the process ends.
+        stuck_after: Duration => lasting(seconds(5), hours(24)),
     }
 
     /// `[telemetry]`: logs, metrics, health.

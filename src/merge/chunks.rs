@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ending, Merger, Report, Until};
+use super::{Ending, Merger, Report, Step, Until};
 use crate::domain::{MergeId, Pair};
 use crate::failpoint::failpoint;
 use crate::retry::Tries;
@@ -65,7 +65,8 @@ impl Merger {
             loop {
                 let Record { id, fence, .. } = held.record;
                 let chunk = self.chunk(envelope.request.pair(), id, Some(fence), self.size.rows());
-                let (moved, is_drained) = self.timed_chunk(relation, chunk).await?;
+                let (moved, is_drained) = self.timed_chunk(relation, chunk, until).await?;
+                until.tell(Step::Committed);
                 report.moved += moved;
                 if let Some(pause) = until.pause(&report.moved) {
                     return Ok(Some(pause));
@@ -104,9 +105,15 @@ impl Merger {
     /// One chunk is one short transaction; says too whether it came to the end of the relation. What
     /// may pass is tried again here, with fewer rows, so that a long merge doesn't spend its attempts on a
     /// busy moment.
-    async fn timed_chunk(&self, relation: Relation, chunk: Chunk) -> Result<(Moved, bool)> {
+    async fn timed_chunk(
+        &self,
+        relation: Relation,
+        chunk: Chunk,
+        until: &Until,
+    ) -> Result<(Moved, bool)> {
         let mut tries = Tries::new(self.retry.immediate, self.retry.base);
         loop {
+            until.tell(Step::Tried);
             let limit = chunk.limit.min(self.size.rows());
             let error = match self.one_chunk(relation, Chunk { limit, ..chunk }).await {
                 Err(error) if error.is_worth_another_try() => error,

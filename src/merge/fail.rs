@@ -26,6 +26,9 @@ pub enum Cause<'a> {
         /// The number under which the run held the merge, if it came that far.
         fence: Option<i64>,
     },
+    /// It was delivered as often as the broker allows and never settled: whoever took it crashed. The broker
+    /// would move it next, without a word to anyone.
+    DeliveryLimit,
 }
 
 impl fmt::Display for Cause<'_> {
@@ -34,6 +37,7 @@ impl fmt::Display for Cause<'_> {
             Self::Error(failed) => failed.fmt(f),
             Self::Conflict => f.write_str("a conflicting merge has not ended in time"),
             Self::Panic { .. } => f.write_str("the merge made this program panic"),
+            Self::DeliveryLimit => f.write_str("the message came back unsettled too often"),
         }
     }
 }
@@ -61,6 +65,7 @@ impl Cause<'_> {
             Self::Error(failed) => failed.error.label(),
             Self::Conflict => "conflicting_merge".into(),
             Self::Panic { .. } => "panic".into(),
+            Self::DeliveryLimit => "delivery_limit".into(),
         }
     }
 
@@ -71,13 +76,14 @@ impl Cause<'_> {
             Self::Error(failed) => failed.error.class(),
             Self::Conflict => "conflicting_merge",
             Self::Panic { .. } => "panic",
+            Self::DeliveryLimit => "delivery_limit",
         }
     }
 
     const fn may_pass(&self) -> bool {
         match self {
             Self::Error(failed) => failed.error.is_passing(),
-            Self::Conflict => false,
+            Self::Conflict | Self::DeliveryLimit => false,
             // Perhaps another version of this program knows better.
             Self::Panic { .. } => true,
         }
@@ -112,13 +118,19 @@ impl Merger {
         let fence = match cause {
             Cause::Error(failed) => failed.fence,
             Cause::Panic { fence } => *fence,
-            Cause::Conflict => None,
+            Cause::Conflict | Cause::DeliveryLimit => None,
         };
         let mut tx = self.pool.begin().await?;
         let held = if self.has_passed(&mut tx, envelope, cause).await? {
             None
         } else {
-            let silence = self.silence.as_secs_f64();
+            // Who had the merge in hand, delivery after delivery, is what crashed.
+            let is_last = matches!(cause, Cause::DeliveryLimit);
+            let silence = if is_last {
+                0.0
+            } else {
+                self.silence.as_secs_f64()
+            };
             record_failure(&mut tx, envelope, fence, silence, &label).await?
         };
         let Some(held) = held else {

@@ -15,6 +15,7 @@ mod size;
 mod stranded;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -42,10 +43,23 @@ pub struct Merger {
 }
 
 /// How long a merge may go on before it hands its place to others.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Until {
     stop: CancellationToken,
     slice_ends: Instant,
+    listener: Option<Listener>,
+}
+
+/// Hears of each step of a large merge.
+pub type Listener = Arc<dyn Fn(Step) + Send + Sync>;
+
+/// A sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A chunk is tried, for the first time or again.
+    Tried,
+    /// A chunk is committed.
+    Committed,
 }
 
 impl Until {
@@ -55,6 +69,22 @@ impl Until {
         Self {
             stop,
             slice_ends: Instant::now() + slice,
+            listener: None,
+        }
+    }
+
+    /// Tells of each step.
+    #[must_use]
+    pub fn telling(self, listener: Listener) -> Self {
+        Self {
+            listener: Some(listener),
+            ..self
+        }
+    }
+
+    fn tell(&self, step: Step) {
+        if let Some(listener) = &self.listener {
+            listener(step);
         }
     }
 

@@ -25,6 +25,12 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Whether the run has come to a commit of its own.
+    #[must_use]
+    pub const fn is_committed(self) -> bool {
+        !matches!(self, Self::PutOff | Self::Stopped)
+    }
+
     /// A word for metrics and logs.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -58,6 +58,18 @@ impl Error {
         matches!(self, Self::Database { outage: true, .. })
     }
 
+    /// Whether the next merge is likely to meet the same: what the server lacks or is too slow for, or what it
+    /// refuses everyone, and not what this merge's rows are like.
+    #[must_use]
+    pub fn may_hit_all(&self) -> bool {
+        match self {
+            Self::Database { label, passing, .. } => {
+                (*passing && !label.starts_with("23")) || label.starts_with("42")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the server knows neither this user and password nor this database. A worker that is at work waits
     /// even then, for somebody may be changing a password; one that starts says so and ends.
     #[must_use]
@@ -174,17 +186,21 @@ impl From<crate::failpoint::Fault> for Error {
     }
 }
 
-/// The database as a whole is away: connection errors, shutdown, start-up, too many connections.
+/// The database as a whole is away: connection errors, shutdown, crash, start-up, a database that was dropped, a
+/// session ended for idling, too many connections, read-only.
 fn is_outage(sqlstate: &str) -> bool {
-    sqlstate.starts_with("08")
-        || matches!(sqlstate, "57P01" | "57P02" | "57P03" | "53300" | "25006")
+    // 08P01 alone is said of one message too: it is an outage only where it ends the session.
+    (sqlstate.starts_with("08") && sqlstate != "08P01")
+        || sqlstate.starts_with("57P")
+        || matches!(sqlstate, "53300" | "25006")
 }
 
 /// Whether the server ended the session, or never began it: a password that is being changed, a database that
 /// takes no connections (55000), an operator's `pg_terminate_backend`. Not this statement's doing, except where
-/// its transaction sat idle for too long.
+/// its transaction sat idle (25P03) or lasted (25P04) for too long.
 fn ends_all(severity: PgSeverity, sqlstate: &str) -> bool {
-    matches!(severity, PgSeverity::Fatal | PgSeverity::Panic) && sqlstate != "25P03"
+    matches!(severity, PgSeverity::Fatal | PgSeverity::Panic)
+        && !matches!(sqlstate, "25P03" | "25P04")
 }
 
 /// The label as a sentence.
@@ -204,10 +220,13 @@ fn may_pass(sqlstate: &str) -> bool {
     match class {
         // Connection lost; serialization and deadlock; out of disk, memory or connections; operator's stop,
         // time-outs; a lock that was not to be had (55P03); system errors such as a failing disk.
-        "08" | "40" | "53" | "57" | "58" => true,
-        "55" => sqlstate == "55P03",
-        // A standby that is about to become primary, or a pooler that has not noticed.
-        "25" => matches!(sqlstate, "25006" | "25P03"),
+        // A snapshot that was too old (72) is a new one next time.
+        "08" | "40" | "53" | "57" | "58" | "72" => true,
+        // An object that somebody else uses at the moment, and a lock.
+        "55" => matches!(sqlstate, "55006" | "55P03"),
+        // A standby that is about to become primary, or a pooler that has not noticed; a transaction that sat
+        // idle, or lasted, for longer than the server allows.
+        "25" => matches!(sqlstate, "25006" | "25P03" | "25P04"),
         // A row came or went between reading and writing: the next look decides.
         "23" => matches!(sqlstate, "23503" | "23505"),
         _ => false,
@@ -220,6 +239,7 @@ fn class(label: &str) -> &'static str {
         "40001" => "serialization",
         "55P03" => "lock_timeout",
         "57014" => "statement_timeout",
+        "25P03" | "25P04" => "transaction_timeout",
         "53100" => "disk_full",
         "53300" => "too_many_connections",
         "25006" => "read_only",
@@ -230,6 +250,7 @@ fn class(label: &str) -> &'static str {
             "connection"
         }
         other if other.starts_with("08") || other.starts_with("57P") => "connection",
+        other if other.starts_with("53") || other.starts_with("58") => "server",
         other if other.starts_with("42") => "schema",
         _ => "other",
     }
@@ -242,15 +263,17 @@ mod tests {
     #[test]
     fn r7_what_may_pass_is_told_by_sqlstate() {
         let passing = [
-            "08006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01",
-            "57P03", "58030", "25006", "25P03", "23503", "23505",
+            "08000", "08001", "08003", "08004", "08006", "08007", "08P01", "40001", "40003",
+            "40P01", "53000", "53100", "53200", "53300", "53400", "55006", "55P03", "57014",
+            "57P01", "57P02", "57P03", "57P04", "57P05", "58000", "58030", "72000", "25006",
+            "25P03", "25P04", "23503", "23505",
         ];
         for code in passing {
             assert!(may_pass(code), "{code}");
         }
         let lasting = [
-            "22001", "23502", "23514", "42501", "42703", "42P01", "25001", "55000", "XX000", "",
-            "é",
+            "22001", "23502", "23514", "42501", "42703", "42P01", "25001", "25P02", "54001",
+            "55000", "55P02", "P0001", "XX000", "XX001", "", "é",
         ];
         for code in lasting {
             assert!(!may_pass(code), "{code}");
@@ -260,9 +283,35 @@ mod tests {
     #[test]
     fn an_outage_is_no_fault_of_the_merge() {
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_outage());
-        assert!(
-            is_outage("57P03") && is_outage("08001") && !is_outage("40P01") && !is_outage("57014")
-        );
+        for code in [
+            "08001", "08006", "25006", "53300", "57P01", "57P02", "57P03", "57P04", "57P05",
+        ] {
+            assert!(is_outage(code) && may_pass(code), "{code}");
+        }
+        for code in [
+            "08P01", "25P03", "25P04", "40P01", "53100", "55P03", "57014", "58030",
+        ] {
+            assert!(!is_outage(code) && may_pass(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_may_hit_all_is_the_servers_state_and_not_a_merges_rows() {
+        let error = |label: &'static str| Error::Database {
+            label: label.into(),
+            place: None,
+            passing: may_pass(label),
+            outage: is_outage(label),
+        };
+        for code in [
+            "53100", "57014", "55P03", "40P01", "58030", "42501", "42703",
+        ] {
+            assert!(error(code).may_hit_all(), "{code}");
+        }
+        for code in ["23503", "23505", "23514", "22001", "P0001", "XX000"] {
+            assert!(!error(code).may_hit_all(), "{code}");
+        }
+        assert!(!Error::Fenced.may_hit_all() && !Error::Leftover("tickets").may_hit_all());
     }
 
     #[test]
@@ -272,10 +321,12 @@ mod tests {
             assert!(ends_all(PgSeverity::Fatal, code), "{code}");
             assert!(!ends_all(PgSeverity::Error, code), "{code}");
         }
-        assert!(
-            !ends_all(PgSeverity::Fatal, "25P03"),
-            "a merge that sits idle in its transaction must not be tried for ever"
-        );
+        for code in ["25P03", "25P04"] {
+            assert!(
+                !ends_all(PgSeverity::Fatal, code),
+                "a merge that overstays in its transaction must not be tried for ever"
+            );
+        }
     }
 
     #[test]

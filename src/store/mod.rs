@@ -18,7 +18,7 @@ pub mod verify;
 
 pub use error::Error;
 pub use pool::{
-    Connection, Options, Pool, Transaction, address, connect, is_reachable, try_connect,
+    Connection, Options, Pool, Transaction, address, answers, connect, is_reachable, try_connect,
 };
 
 /// What a statement of this room gives back.

@@ -89,10 +89,24 @@ pub fn address(pool: &Pool) -> String {
     format!("{}:{}", options.get_host(), options.get_port())
 }
 
-/// Whether the database answers and the worker's tables are there.
+/// Whether the database answers, can be written to, and has the worker's tables. Locks nothing: a read-only server
+/// refuses to begin.
 pub async fn is_reachable(pool: &Pool) -> Result<()> {
-    sqlx::query_scalar!(r#"SELECT 1 AS "one!" FROM user_merge.merges LIMIT 0"#)
-        .fetch_optional(pool)
+    can_write(&mut *pool.acquire().await?).await
+}
+
+/// The same over a connection of its own: the pool's may be dead without knowing it, or all at work. May be given
+/// up at any time, since nobody gets its connection after it.
+pub async fn answers(pool: &Pool) -> Result<()> {
+    let mut connection = Connection::connect_with(&pool.connect_options()).await?;
+    can_write(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+async fn can_write(connection: &mut Connection) -> Result<()> {
+    sqlx::query_scalar!(r#"SELECT 1 AS "one!" FROM user_merge.merges LIMIT 0 FOR UPDATE"#)
+        .fetch_optional(connection)
         .await?;
     Ok(())
 }

@@ -13,6 +13,8 @@ use super::probe::Probe;
 pub enum Condition {
     /// The queue of the lane with this label is consumed.
     Consuming(&'static str),
+    /// The breaker of the lane with this label lets messages through.
+    Taking(&'static str),
     /// Anything else, by its name.
     Other(&'static str),
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Consuming(lane) => write!(f, "consuming {lane}"),
+            Self::Taking(lane) => write!(f, "taking {lane}"),
             Self::Other(name) => f.write_str(name),
         }
     }
@@ -51,6 +54,23 @@ impl Pulse {
     pub fn beat(&self) {
         *lock(&self.0.last) = Instant::now();
     }
+
+    /// Waits for something that may rightly take longer than the limit, and beats meanwhile: what ends the beat
+    /// then is a thread that is blocked.
+    pub async fn through<T>(&self, waiting: impl Future<Output = T>) -> T {
+        tokio::pin!(waiting);
+        loop {
+            self.beat();
+            tokio::select! {
+                biased;
+                output = &mut waiting => {
+                    self.beat();
+                    return output;
+                }
+                () = tokio::time::sleep(self.0.limit / 4) => {}
+            }
+        }
+    }
 }
 
 impl Health {
@@ -66,18 +86,14 @@ impl Health {
 
     /// Reports whether a condition holds. Of a lane it sets the metric too.
     pub fn set(&self, condition: Condition, holds: bool) {
-        if let Condition::Consuming(lane) = condition {
-            metric::consuming(lane, holds);
-        }
+        show(condition, holds);
         lock(&self.0.conditions).insert(condition, holds);
     }
 
     /// Sets the metrics once more, for a recorder that came later than the conditions.
     pub(super) fn report(&self) {
         for (condition, holds) in lock(&self.0.conditions).iter() {
-            if let Condition::Consuming(lane) = condition {
-                metric::consuming(lane, *holds);
-            }
+            show(*condition, *holds);
         }
     }
 
@@ -117,6 +133,13 @@ impl Health {
             .collect()
     }
 
+    /// Takes every loop for alive once more: the whole process stood still, and they can't have turned.
+    pub(super) fn forgive(&self) {
+        for heart in lock(&self.0.hearts).iter().filter_map(Weak::upgrade) {
+            *lock(&heart.last) = Instant::now();
+        }
+    }
+
     /// What is missing for the process to be ready.
     pub async fn missing(&self) -> Vec<String> {
         let mut missing: Vec<_> = lock(&self.0.conditions)
@@ -131,6 +154,15 @@ impl Health {
             }
         }
         missing
+    }
+}
+
+/// Sets the metric of a condition that has one.
+fn show(condition: Condition, holds: bool) {
+    match condition {
+        Condition::Consuming(lane) => metric::consuming(lane, holds),
+        Condition::Taking(lane) => metric::breaker_open(lane, !holds),
+        Condition::Other(_) => {}
     }
 }
 
@@ -174,5 +206,20 @@ mod tests {
         assert_eq!(health.stuck(), ["relay"]);
         drop(quick);
         assert!(health.stuck().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rightful_wait_beats_and_a_blocked_thread_does_not() {
+        let health = Health::default();
+        let pulse = health.pulse("relay", Duration::from_millis(40));
+        pulse
+            .through(tokio::time::sleep(Duration::from_secs(60)))
+            .await;
+        assert!(health.stuck().is_empty());
+        let blocked = pulse.through(async {
+            std::thread::sleep(Duration::from_millis(60));
+            health.stuck()
+        });
+        assert_eq!(blocked.await, ["relay"]);
     }
 }

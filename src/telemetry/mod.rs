@@ -8,11 +8,13 @@ pub mod log;
 pub mod metric;
 mod probe;
 mod server;
+mod watchdog;
 
 use std::net::SocketAddr;
 
 pub use health::{Condition, Health, Pulse};
 pub use server::{ServeError, Server};
+pub use watchdog::Watchdog;
 
 /// Telemetry that can't be set up.
 #[derive(Debug, thiserror::Error)]

@@ -1,20 +1,25 @@
 //! One message, from its arrival to its settlement.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use tracing::{Instrument, debug, info_span};
 
+use super::breaker::{Pass, Verdict};
 use super::{Worker, dead, reply, settle};
 use crate::broker::{Delivery, Lane};
 use crate::domain::{MergeId, MergeRequest};
 use crate::failpoint::failpoint;
-use crate::merge::{Cause, Failed, Panicked, Report, Until};
+use crate::merge::{Cause, Failed, Panicked, Report, Step, Until};
 use crate::message;
 use crate::retry::Tries;
 use crate::store::merges::Envelope;
 use crate::telemetry::metric;
+
+/// So many outages on one message, with the database there again after each, and they count as its own failure.
+const OUTAGES: u32 = 5;
 
 /// Never panics: a mistake that one message brings out costs that message some tries, and nobody else anything.
 pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
@@ -71,35 +76,42 @@ async fn merge(
     if is_late_copy(worker, delivery, request).await {
         return reply::acknowledge(delivery).await;
     }
+    if delivery.delivery_count >= worker.broker.delivery_limit {
+        // The broker's last delivery: whatever ended the others must not end this one too.
+        return settle::failure(worker, lane, delivery, envelope, &Cause::DeliveryLimit).await;
+    }
     let began = Instant::now();
+    let mut outages = 0_u32;
     loop {
-        let running = AssertUnwindSafe(run(worker, envelope)).catch_unwind();
-        let result = match running.await {
-            Ok(result) => result,
+        let Some(pass) = pass(worker, lane, delivery).await else {
+            return reply::give_back(delivery).await;
+        };
+        let running = AssertUnwindSafe(run(worker, lane, envelope, began, &pass)).catch_unwind();
+        let failed = match running.await {
             Err(panic) => {
+                drop(pass);
                 let fence = panic.downcast_ref().map(|Panicked { fence }| *fence);
                 let cause = Cause::Panic { fence };
                 return settle::failure(worker, lane, delivery, envelope, &cause).await;
             }
-        };
-        match result {
-            Ok(report) => {
+            Ok(Ok(report)) => {
+                if report.ending.is_committed() {
+                    pass.succeeded();
+                }
+                drop(pass);
                 return settle::report(worker, lane, delivery, report, envelope, began).await;
             }
-            Err(failed) if failed.error.is_outage() => {
-                worker.gate.shut(&worker.stop);
-                tokio::select! {
-                    () = worker.gate.wait() => {}
-                    () = worker.stop.cancelled() => {}
-                }
-                if worker.stop.is_cancelled() || delivery.is_stale() {
-                    return reply::give_back(delivery).await;
-                }
-            }
-            Err(failed) => {
-                let cause = Cause::Error(&failed);
-                return settle::failure(worker, lane, delivery, envelope, &cause).await;
-            }
+            Ok(Err(failed)) => failed,
+        };
+        // An outage is no fault of the merge, unless it is the merge's alone, time and again.
+        if failed.error.is_outage() && outages < OUTAGES {
+            outages += 1;
+            pass.away(&failed.error);
+            worker.away(failed.error.class());
+        } else if pass.failed(request, &failed.error) == Verdict::Count {
+            drop(pass);
+            let cause = Cause::Error(&failed);
+            return settle::failure(worker, lane, delivery, envelope, &cause).await;
         }
     }
 }
@@ -116,11 +128,41 @@ async fn is_late_copy(worker: &Worker, delivery: &Delivery, request: &MergeReque
     is_late
 }
 
+/// Leave to try the merge. `None` where the message has to go back: the worker stops, or it has been held here for
+/// so long that the broker would take it.
+async fn pass(worker: &Worker, lane: Lane, delivery: &Delivery) -> Option<Arc<Pass>> {
+    let left = worker.hold().saturating_sub(delivery.held_for());
+    let pass = tokio::select! {
+        biased;
+        () = worker.stop.cancelled(), if !worker.breaker(lane).is_closed() => None,
+        pass = worker.breaker(lane).pass() => Some(Arc::new(pass)),
+        () = tokio::time::sleep(left) => None,
+    };
+    pass.filter(|_| !delivery.is_stale())
+}
+
 /// A few tries in quick succession: most of what may pass has passed by then (rule R7).
-async fn run(worker: &Worker, envelope: Envelope<'_>) -> Result<Report, Failed> {
+async fn run(
+    worker: &Worker,
+    lane: Lane,
+    envelope: Envelope<'_>,
+    began: Instant,
+    pass: &Arc<Pass>,
+) -> Result<Report, Failed> {
     let mut tries = Tries::new(worker.settings.retry.immediate, worker.settings.retry.base);
+    let pulse = Arc::new(worker.pulse(at_work(lane)));
+    let (pass, beat) = (pass.clone(), pulse.clone());
+    let listener = Arc::new(move |step| {
+        beat.beat();
+        if step == Step::Committed {
+            pass.succeeded();
+        }
+    });
+    // One slice for all tries, so that their number doesn't multiply it.
+    let slice = worker.settings.merge.slice.saturating_sub(began.elapsed());
+    let until = Until::new(worker.stop.clone(), slice).telling(listener);
     loop {
-        let until = Until::new(worker.stop.clone(), worker.settings.merge.slice);
+        pulse.beat();
         let failed = match worker.merger.run(envelope, &until).await {
             Err(failed) if failed.error.is_worth_another_try() => failed,
             result => return result,
@@ -130,5 +172,13 @@ async fn run(worker: &Worker, envelope: Envelope<'_>) -> Result<Report, Failed> 
         }
         debug!(cause = failed.error.class(), "trying again");
         metric::retries(failed.error.class());
+    }
+}
+
+/// What the watchdog calls the work on a lane's merges.
+pub(super) const fn at_work(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Interactive => "interactive merge",
+        Lane::Bulk => "bulk merge",
     }
 }

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::{Worker, sweep};
 use crate::store::keeper::Session;
 use crate::store::{self, Error};
-use crate::telemetry::metric;
+use crate::telemetry::{Pulse, metric};
 
 /// How often a worker asks for the lock, or makes sure that it still has it.
 const TURN: Duration = Duration::from_secs(1);
@@ -61,12 +61,14 @@ pub(super) async fn run(worker: Arc<Worker>) {
     worker.keeping.set(false);
     let mut session = None;
     let mut is_silent = false;
+    let pulse = worker.pulse("keeper");
     while !worker.stop.is_cancelled() {
+        pulse.beat();
         match locked(&worker, &mut session).await {
             Ok(None) => is_silent = false,
             Ok(Some(lock)) => {
                 is_silent = false;
-                keep(&worker, lock).await;
+                keep(&worker, lock, &pulse).await;
             }
             // Once, and not at each turn while the database is away.
             Err(error) if !is_silent => {
@@ -113,12 +115,13 @@ async fn locked(
 }
 
 /// Does the rounds while the lock is held. They stop before the next statement once it isn't.
-async fn keep(worker: &Arc<Worker>, mut lock: Session) {
+async fn keep(worker: &Arc<Worker>, mut lock: Session, pulse: &Pulse) {
     info!("keeper: this worker looks after the outbox, merged users and merges that stand still");
     worker.keeping.set(true);
     let over = CancellationToken::new();
     let mut rounds = tokio::spawn(sweep::run(worker.clone(), over.clone()));
     let lost = loop {
+        pulse.beat();
         tokio::select! {
             () = tokio::time::sleep(TURN) => {}
             () = worker.stop.cancelled() => break None,

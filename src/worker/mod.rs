@@ -1,11 +1,12 @@
 //! The loops: what joins the merge with the broker. Takes requests off a lane, runs them, settles them, and
 //! publishes what they promised.
 
+mod breaker;
 mod dead;
-mod gate;
 mod handle;
 mod keeper;
 mod lane;
+mod outlet;
 mod relay;
 mod reply;
 mod settle;
@@ -24,9 +25,10 @@ use crate::broker::{self, Lane, Publisher};
 use crate::config::Settings;
 use crate::merge::Merger;
 use crate::store;
-use crate::telemetry::{Condition, Health};
-use gate::Gate;
+use crate::telemetry::{Condition, Health, Pulse};
+use breaker::Breaker;
 use keeper::Keeping;
+use outlet::Outlet;
 use relay::HandOver;
 
 /// All that the loops share.
@@ -36,9 +38,10 @@ pub struct Worker {
     merger: Merger,
     pool: store::Pool,
     publisher: Publisher,
+    outlet: Outlet,
     hand_over: HandOver,
     keeping: Keeping,
-    gate: Gate,
+    breakers: [Breaker; 2],
     health: Health,
     stop: CancellationToken,
 }
@@ -84,18 +87,18 @@ pub async fn run(
     drop(tokio::task::spawn_blocking(crate::domain::prepare_phones));
     let publisher = Publisher::new(broker.clone(), "outcomes");
     let (hand_over, handed_over) = relay::channel();
-    // An idle publisher whose connection died would find out only with the next message.
     let asked = publisher.clone();
-    health.probe("publishing", move || {
-        let publisher = asked.clone();
-        async move { publisher.connect().await.is_ok() }
-    });
+    health.probe("publishing", move || outlet::is_open(asked.clone()));
     let worker = Arc::new(Worker {
         merger: Merger::new(pool.clone(), &settings),
-        gate: Gate::new(pool.clone()),
+        breakers: Lane::ALL.map(|lane| {
+            let (pool, health, stop) = (pool.clone(), health.clone(), stop.clone());
+            Breaker::new(lane, &settings, pool, health, stop)
+        }),
         settings,
         broker,
         pool,
+        outlet: Outlet::new(publisher.clone()),
         publisher,
         hand_over,
         keeping: Keeping::default(),
@@ -113,7 +116,8 @@ pub async fn run(
         keeper::run(worker.clone()).map(Ok),
     )];
     for lane in Lane::ALL {
-        let running = lane::run(worker.clone(), lane);
+        let (of_lane, pulse) = (worker.clone(), worker.pulse(lane.label()));
+        let running = async move { pulse.through(lane::run(of_lane, lane)).await };
         let running = running.map_err(move |source| Error::Lane { lane, source });
         loops.push(watched(&worker, lane.label(), running));
     }
@@ -127,6 +131,33 @@ pub async fn run(
     result = result.and(relay.await.unwrap_or(Err(Error::Panic("runtime"))));
     worker.publisher.close().await;
     result
+}
+
+impl Worker {
+    fn breaker(&self, lane: Lane) -> &Breaker {
+        match lane {
+            Lane::Interactive => &self.breakers[0],
+            Lane::Bulk => &self.breakers[1],
+        }
+    }
+
+    /// The database as a whole is away: both lanes stop taking messages.
+    fn away(&self, cause: &'static str) {
+        for breaker in &self.breakers {
+            breaker.away(cause);
+        }
+    }
+
+    /// A sign of life for the watchdog, expected until it is dropped.
+    fn pulse(&self, name: &'static str) -> Pulse {
+        self.health.pulse(name, self.settings.worker.stuck_after)
+    }
+
+    /// How long a message that is at work may be held, a slice of work and a slice of waiting: what was taken ahead
+    /// waits behind it, and the broker's patience with all of them has an end.
+    fn hold(&self) -> Duration {
+        self.settings.merge.slice * 2
+    }
 }
 
 /// Runs a loop in a task of its own. If it fails, or panics, all others are stopped: half a worker looks like a

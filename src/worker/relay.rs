@@ -56,6 +56,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let settings = worker.settings.relay.clone();
+    let pulse = worker.pulse("relay");
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut keeping = worker.keeping.changes();
@@ -64,9 +65,12 @@ pub(super) async fn run(
     let mut trouble = Trouble::default();
     let (mut last_tidied, mut looks) = (Instant::now(), 0_u32);
 
+    let mut beats = tokio::time::interval(Duration::from_secs(1));
     loop {
+        pulse.beat();
         tokio::select! {
             biased;
+            _ = beats.tick() => {}
             Some((key, published)) = under_way.next(), if !under_way.is_empty() => {
                 settled.sort(key, published, &mut trouble);
             }
@@ -127,6 +131,7 @@ impl Settled {
             }
             Err((destination, error)) => {
                 if is_the_messages(&error) {
+                    metric::broker_failures("publishing", error.label());
                     self.refused.push(key);
                 } else {
                     trouble.arose(error.label());

@@ -1,6 +1,6 @@
 //! The hand movements of settling: publish what replaces a message, acknowledge it, or give it back.
 
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Worker, reconnect_pauses};
 use crate::broker::{Delivery, Destination, Lane, Outgoing, Properties, Settled};
@@ -33,23 +33,16 @@ pub(super) async fn replace(worker: &Worker, delivery: &Delivery, by: Outgoing) 
 }
 
 /// Publishes, and goes on trying while the message is ours: giving it back instead would count towards its
-/// delivery limit. Says whether the broker has confirmed.
+/// delivery limit. But not until the broker loses its patience. Says whether the broker has confirmed.
 async fn publish(worker: &Worker, delivery: &Delivery, outgoing: Outgoing) -> bool {
     failpoint!(ReplacementDue, else return false);
     let mut pauses = reconnect_pauses();
-    loop {
-        match worker.publisher.publish(outgoing.clone()).await {
-            Ok(()) => break,
-            Err(error) => {
-                metric::broker_failures("publishing", error.label());
-                warn!(%error, "can't publish");
-            }
-        }
+    while worker.outlet.publish(outgoing.clone()).await.is_err() {
         tokio::select! {
             () = tokio::time::sleep(pauses.next_pause()) => {}
             () = worker.stop.cancelled() => return false,
         }
-        if delivery.is_stale() {
+        if delivery.is_stale() || delivery.held_for() > worker.hold() {
             return false;
         }
     }

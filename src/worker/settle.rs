@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
-use super::{Worker, dead, reply};
+use super::{Worker, dead, handle, reply};
 use crate::broker::{Delivery, Destination, Lane};
 use crate::failpoint::failpoint;
 use crate::merge::{Cause, Ending, Given, Report};
@@ -93,7 +93,10 @@ async fn give_up_or_put_off(
     envelope: Envelope<'_>,
     cause: &Cause<'_>,
 ) {
-    match worker.merger.fail(envelope, &delivery.body, cause).await {
+    let pulse = worker.pulse(handle::at_work(lane));
+    let given = worker.merger.fail(envelope, &delivery.body, cause).await;
+    drop(pulse);
+    match given {
         Ok(Given::Time { delay, attempts }) => {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             warn!(
@@ -133,7 +136,7 @@ async fn give_up_or_put_off(
 async fn unrecorded(worker: &Worker, lane: Lane, delivery: &Delivery, error: &Error) {
     let mut attempts = delivery.properties.attempts.unwrap_or(0);
     if error.is_outage() {
-        worker.gate.shut(&worker.stop);
+        worker.away(error.class());
     } else {
         attempts += 1;
     }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Worker;
 use crate::store::tombstones::Cursor;
-use crate::telemetry::metric;
+use crate::telemetry::{Pulse, metric};
 
 /// What comes late mostly comes soon: users merged this lately are looked at in every round.
 const LATELY: Duration = Duration::from_hours(1);
@@ -40,7 +40,9 @@ pub(super) async fn run(worker: Arc<Worker>, over: CancellationToken) {
     ];
     // Not at once: after an outage the merges that it held up go on by themselves first.
     let mut due = Instant::now() + settings.interval;
+    let pulse = worker.pulse("sweep");
     loop {
+        pulse.beat();
         tokio::select! {
             () = tokio::time::sleep(settings.interval.min(TURN)) => {}
             () = over.cancelled() => return,
@@ -50,7 +52,7 @@ pub(super) async fn run(worker: Arc<Worker>, over: CancellationToken) {
         }
         enqueue_stranded(&worker).await;
         for walk in &mut walks {
-            go_on(&worker, walk, &over).await;
+            go_on(&worker, walk, &over, &pulse).await;
         }
         due = Instant::now() + settings.interval;
     }
@@ -71,8 +73,9 @@ async fn enqueue_stranded(worker: &Worker) {
 }
 
 /// Some batches further, to the end of the walk at most.
-async fn go_on(worker: &Worker, walk: &mut Walk, over: &CancellationToken) {
+async fn go_on(worker: &Worker, walk: &mut Walk, over: &CancellationToken, pulse: &Pulse) {
     for _ in 0..walk.batches {
+        pulse.beat();
         if over.is_cancelled() {
             return;
         }

@@ -29,5 +29,6 @@ mod rules_r;
 mod rules_t;
 mod stopping;
 mod structure;
+mod supervision;
 mod telemetry;
 mod verify;

@@ -8,7 +8,7 @@ mod readiness;
 use crate::harness::{Desk, Process, eventually};
 
 /// The sum of a metric's samples whose labels contain this, in whole numbers.
-async fn metric(worker: &Process, name: &str, labels: &str) -> u64 {
+pub async fn metric(worker: &Process, name: &str, labels: &str) -> u64 {
     let (status, text) = worker.get("/metrics").await;
     assert_eq!(status, 200);
     let samples = text.lines().filter(|line| {
@@ -22,7 +22,7 @@ async fn metric(worker: &Process, name: &str, labels: &str) -> u64 {
     samples.map(whole).sum()
 }
 
-async fn until_metric(worker: &Process, name: &str, labels: &str, least: u64) {
+pub async fn until_metric(worker: &Process, name: &str, labels: &str, least: u64) {
     eventually(&format!("{name}{{{labels}}} of {least}"), || async {
         (metric(worker, name, labels).await >= least).then_some(())
     })
@@ -30,7 +30,7 @@ async fn until_metric(worker: &Process, name: &str, labels: &str, least: u64) {
 }
 
 /// Waits until so many merges are in this state.
-async fn until_merges(desk: &Desk, state: &str, count: i64) {
+pub async fn until_merges(desk: &Desk, state: &str, count: i64) {
     let sql = format!("SELECT count(*) FROM user_merge.merges WHERE state = '{state}'");
     eventually(&format!("{count} merges {state}"), || async {
         (desk.number(&sql).await == count).then_some(())

@@ -35,7 +35,7 @@ fields! {
     "connection": "Which broker connection: `consuming` or `publishing`.";
     "queue": "A queue's name.";
     "exchange": "An exchange's name.";
-    "destination": "Where an outbox message goes: `deletion`, `event`, `dead` or `request`.";
+    "destination": "Where a message goes: `lane`, `retry`, `dead`, `deletion`, `event` or `request`.";
     "redelivered": "Whether the broker delivered the message before.";
     "bytes": "A size in bytes.";
     "setting": "A setting's name.";

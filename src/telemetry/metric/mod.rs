@@ -98,6 +98,10 @@ metrics! {
         "Merges being worked on.";
     flag consuming(lane) = "user_merge_consuming", "boolean",
         "1 while the lane's queue is consumed.";
+    flag breaker_open(lane) = "user_merge_breaker_open", "boolean",
+        "1 while the lane's breaker is open: no message is taken.";
+    sum breaker_openings(lane, cause) = "user_merge_breaker_openings_total", "openings",
+        "How often the lane's breaker opened, and over which error.";
     one fenced() = "user_merge_fenced_total", "chunks",
         "Chunks given up because another worker had taken the merge over.";
     flag build_info(version) = "user_merge_build_info", "boolean",

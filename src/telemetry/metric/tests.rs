@@ -50,6 +50,8 @@ fn record_everything() {
     stale_acks();
     drop(in_flight("bulk"));
     consuming("interactive", true);
+    breaker_open("interactive", true);
+    breaker_openings("bulk", "disk_full", 1);
     fenced();
     build_info("0.0.0", true);
 }

@@ -24,6 +24,7 @@ pub struct Desk {
     /// The settings of the mergers and workers of this test; change them before starting one.
     pub settings: Settings,
     name: String,
+    server: PgConnectOptions,
 }
 
 impl Desk {
@@ -44,7 +45,7 @@ impl Desk {
         // A session that was told to end may be there for a moment more.
         let others = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
         eventually("a desk without connections", || async {
-            (number(&others).await == 0).then_some(())
+            (number(&self.server, &others).await == 0).then_some(())
         })
         .await;
         let mut copy = Self::copy_of(name).await;
@@ -56,22 +57,38 @@ impl Desk {
 
     async fn copy_of(template: &str) -> Self {
         let name = unique("desk");
-        execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        execute(&options(), &sql).await;
+        Self::of(options(), name).await
+    }
+
+    /// The same on a server of the test's own, at this URL.
+    pub async fn open_at(url: &str) -> Self {
+        let (server, name) = (url.parse().unwrap(), unique("desk"));
+        make(&server, &name).await;
+        let desk = Self::of(server, name).await;
+        desk.account(1, &["password"], false).await;
+        desk
+    }
+
+    async fn of(server: PgConnectOptions, name: String) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(12)
             // A test whose statement waits for another of its own fails, and says where.
             .connect_with(
-                options()
+                server
+                    .clone()
                     .database(&name)
                     .options([("statement_timeout", "60s")]),
             )
             .await
             .unwrap();
-        let settings = settings(&options().database(&name));
+        let settings = settings(&server.clone().database(&name));
         Self {
             pool,
             settings,
             name,
+            server,
         }
     }
 
@@ -145,23 +162,32 @@ impl Desk {
     /// The database takes no connections any more, and those of workers end.
     pub async fn shut(&self) {
         let name = &self.name;
-        execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
-        execute(&format!(
+        let sql = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false");
+        execute(&self.server, &sql).await;
+        self.end_connections().await;
+    }
+
+    /// The connections of workers end.
+    pub async fn end_connections(&self) {
+        let sql = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = '{name}' AND application_name = 'user-merge'"
-        ))
-        .await;
+             WHERE datname = '{}' AND application_name = 'user-merge'",
+            self.name
+        );
+        execute(&self.server, &sql).await;
     }
 
     /// Takes connections again.
     pub async fn reopen(&self) {
         let name = &self.name;
-        execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+        let sql = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+        execute(&self.server, &sql).await;
     }
 
     /// This database's URL, for processes.
     pub fn url(&self) -> String {
-        options().database(&self.name).to_url_lossy().to_string()
+        let options = self.server.clone().database(&self.name);
+        options.to_url_lossy().to_string()
     }
 }
 
@@ -179,13 +205,14 @@ pub fn envelope(request: &MergeRequest) -> Envelope<'_> {
 impl Drop for Desk {
     fn drop(&mut self) {
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let server = self.server.clone();
         // Not on the test's runtime: it may be unwinding.
         let dropped = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap()
-                .block_on(execute(&sql));
+                .block_on(execute(&server, &sql));
         });
         drop(dropped.join());
     }
@@ -193,16 +220,21 @@ impl Drop for Desk {
 
 async fn make_template() -> String {
     let name = unique("template");
-    execute(&format!("CREATE DATABASE {name}")).await;
+    make(&options(), &name).await;
+    name
+}
+
+/// A database with both schemas.
+async fn make(server: &PgConnectOptions, name: &str) {
+    execute(server, &format!("CREATE DATABASE {name}")).await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .connect_with(options().database(&name))
+        .connect_with(server.clone().database(name))
         .await
         .unwrap();
     store::migrate::helpdesk(&pool).await.unwrap();
     store::migrate::user_merge(&pool).await.unwrap();
     pool.close().await;
-    name
 }
 
 /// Defaults, this database, and delays short enough for a test to see a message come back.
@@ -233,8 +265,8 @@ fn unique(what: &str) -> String {
     )
 }
 
-async fn number(sql: &str) -> i64 {
-    let mut connection = PgConnection::connect_with(&options()).await.unwrap();
+async fn number(server: &PgConnectOptions, sql: &str) -> i64 {
+    let mut connection = PgConnection::connect_with(server).await.unwrap();
     let number = sqlx::query_scalar(AssertSqlSafe(sql))
         .fetch_one(&mut connection)
         .await
@@ -243,8 +275,8 @@ async fn number(sql: &str) -> i64 {
     number
 }
 
-async fn execute(sql: &str) {
-    let mut connection = PgConnection::connect_with(&options()).await.unwrap();
+async fn execute(server: &PgConnectOptions, sql: &str) {
+    let mut connection = PgConnection::connect_with(server).await.unwrap();
     connection.execute(AssertSqlSafe(sql)).await.unwrap();
     connection.close().await.unwrap();
 }

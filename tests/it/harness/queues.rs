@@ -26,6 +26,7 @@ pub struct Queues {
     pub prefix: String,
     events: String,
     delays: Vec<Duration>,
+    url: String,
     _connection: Connection,
 }
 
@@ -59,12 +60,17 @@ impl Queues {
     /// Makes names, puts them and the broker's URL into the desk's settings, declares the topology, and binds
     /// a queue to the events.
     pub async fn open(desk: &mut Desk) -> Self {
+        Self::open_at(desk, address("USER_MERGE__BROKER__URL")).await
+    }
+
+    /// The same on a broker of the test's own, at this URL.
+    pub async fn open_at(desk: &mut Desk, url: String) -> Self {
         let prefix = format!(
             "t{}-{}.",
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        configure(&mut desk.settings, &prefix);
+        configure(&mut desk.settings, &prefix, &url);
         let broker = user_merge::app::broker(&desk.settings).unwrap();
         let declaring = user_merge::broker::Connection::open(&broker, "test")
             .await
@@ -74,7 +80,6 @@ impl Queues {
             .unwrap();
         declaring.close().await;
 
-        let url = address("USER_MERGE__BROKER__URL");
         let connection = Connection::connect(&url, ConnectionProperties::default())
             .await
             .unwrap();
@@ -110,6 +115,7 @@ impl Queues {
             prefix,
             events,
             delays,
+            url,
             _connection: connection,
         }
     }
@@ -199,8 +205,8 @@ impl Queues {
     }
 }
 
-fn configure(settings: &mut Settings, prefix: &str) {
-    settings.broker.url = Some(address("USER_MERGE__BROKER__URL").into());
+fn configure(settings: &mut Settings, prefix: &str, url: &str) {
+    settings.broker.url = Some(url.to_owned().into());
     let names = &mut settings.broker.names;
     for name in [
         &mut names.requests,
@@ -216,10 +222,11 @@ fn configure(settings: &mut Settings, prefix: &str) {
 
 impl Drop for Queues {
     fn drop(&mut self) {
-        let (prefix, events, delays) = (
+        let (prefix, events, delays, url) = (
             self.prefix.clone(),
             self.events.clone(),
             self.delays.clone(),
+            self.url.clone(),
         );
         // A connection of its own: the test's runtime may be unwinding.
         let deleted = std::thread::spawn(move || {
@@ -227,15 +234,14 @@ impl Drop for Queues {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(delete_all(&prefix, &events, &delays));
+            runtime.block_on(delete_all(&prefix, &events, &delays, &url));
         });
         drop(deleted.join());
     }
 }
 
-async fn delete_all(prefix: &str, events: &str, delays: &[Duration]) {
-    let url = address("USER_MERGE__BROKER__URL");
-    let Ok(connection) = Connection::connect(&url, ConnectionProperties::default()).await else {
+async fn delete_all(prefix: &str, events: &str, delays: &[Duration], url: &str) {
+    let Ok(connection) = Connection::connect(url, ConnectionProperties::default()).await else {
         return;
     };
     let Ok(channel) = connection.create_channel().await else {
@@ -243,7 +249,7 @@ async fn delete_all(prefix: &str, events: &str, delays: &[Duration]) {
     };
     let mut settings =
         user_merge::config::Settings::from_sources(None, std::iter::empty()).unwrap();
-    configure(&mut settings, prefix);
+    configure(&mut settings, prefix, url);
     let names = settings.broker.names;
     let retries: Vec<String> = delays.iter().map(|delay| names.retry(*delay)).collect();
     let queues = [&names.requests, &names.bulk, &names.dead, &names.deletion].map(String::as_str);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{INTERACTIVE, assert_traced, send_traced};
-use crate::harness::{Desk, Queues, Running, request};
+use crate::harness::{Desk, Queues, Running, eventually, request};
 use crate::rules_r::{assert_each_moved_once, open_transaction, waiting_for_locks};
 
 /// R4: a merge that takes longer than its slice lets the next one go first, and goes on in a message of its own.
@@ -57,4 +57,33 @@ async fn r4_a_long_merge_makes_room_and_goes_on() {
     for queue in ["user-deletion.requests", INTERACTIVE, "user-merge.dead"] {
         assert!(queues.peek(queue).await.is_none(), "{queue}");
     }
+}
+
+/// R4: small merges that come after a giant one are done before it, even where the lane has one hand.
+#[tokio::test]
+async fn r4_a_giant_merge_does_not_hold_up_small_ones() {
+    let mut desk = Desk::open().await;
+    let queues = Queues::open(&mut desk).await;
+    desk.chunks_of(5);
+    desk.settings.lanes.interactive.concurrency = 1;
+    desk.settings.merge.slice = Duration::from_millis(20);
+    desk.users(1..=30).await;
+    desk.tickets(1, 5_000, 1, "open").await;
+    let worker = Running::start(&desk).await;
+    queues.send(&request(1, 2)).await;
+    eventually("a slice", || async {
+        let slices = "SELECT coalesce(max(fence), 0) FROM user_merge.merges";
+        (desk.number(slices).await >= 2).then_some(())
+    })
+    .await;
+    for source in 3..=12 {
+        queues.send(&request(source, source + 15)).await;
+    }
+    for _ in 3..=12 {
+        assert_ne!(queues.event().await.json()["source_user_id"], 1);
+    }
+    let giant = queues.event().await.json();
+    assert_eq!(giant["tickets"]["live"], 5_000);
+    assert_each_moved_once(&desk, 5_000).await;
+    worker.stop().await;
 }

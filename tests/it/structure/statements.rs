@@ -8,8 +8,8 @@ use super::source::{File, program};
 /// Statements that look after all accounts, or after none, and why they may.
 const ACROSS_ACCOUNTS: &[(&str, &str)] = &[
     (
-        "is_reachable",
-        "asks whether the table is there, and reads no row",
+        "can_write",
+        "asks whether the table is there and can be written to, and reads no row",
     ),
     (
         "claim",
