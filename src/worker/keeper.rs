@@ -3,6 +3,9 @@
 //!
 //! The lock saves work and is not what makes that work safe: rows are leased, locked and fenced, so two keepers at
 //! once, where a lost connection wasn't noticed yet, do nothing twice that one alone wouldn't.
+//!
+//! Who can't reach the broker doesn't keep: what it claimed from the outbox would wait with it, while another worker
+//! could publish it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,18 +67,20 @@ pub(super) async fn run(worker: Arc<Worker>) {
     let pulse = worker.pulse("keeper");
     while !worker.stop.is_cancelled() {
         pulse.beat();
-        match locked(&worker, &mut session).await {
-            Ok(None) => is_silent = false,
-            Ok(Some(lock)) => {
-                is_silent = false;
-                keep(&worker, lock, &pulse).await;
+        if can_publish(&worker).await {
+            match locked(&worker, &mut session).await {
+                Ok(None) => is_silent = false,
+                Ok(Some(lock)) => {
+                    is_silent = false;
+                    keep(&worker, lock, &pulse).await;
+                }
+                // Once, and not at each turn while the database is away.
+                Err(error) if !is_silent => {
+                    is_silent = true;
+                    warn!(%error, "the keeper's lock can't be asked for");
+                }
+                Err(_) => {}
             }
-            // Once, and not at each turn while the database is away.
-            Err(error) if !is_silent => {
-                is_silent = true;
-                warn!(%error, "the keeper's lock can't be asked for");
-            }
-            Err(_) => {}
         }
         tokio::select! {
             () = tokio::time::sleep(TURN) => {}
@@ -128,7 +133,11 @@ async fn keep(worker: &Arc<Worker>, mut lock: Session, pulse: &Pulse) {
             ended = &mut rounds => return ended_early(worker, ended),
         }
         match answered(PATIENCE, lock.stands()).await {
-            Ok(true) => {}
+            Ok(true) if can_publish(worker).await => {}
+            Ok(true) => {
+                warn!("keeper: there is no way to the broker, another worker may have one");
+                break None;
+            }
             Ok(false) => break Some(Unanswered::Shared.to_string()),
             Err(error) => break Some(error.to_string()),
         }
@@ -166,6 +175,14 @@ fn ended_early(worker: &Worker, ended: Result<(), tokio::task::JoinError>) {
     {
         std::panic::resume_unwind(error.into_panic());
     }
+}
+
+/// Connects, where there is no connection.
+async fn can_publish(worker: &Worker) -> bool {
+    matches!(
+        timeout(PATIENCE, worker.publisher.connect()).await,
+        Ok(Ok(()))
+    )
 }
 
 async fn close(session: Session) {

@@ -1,5 +1,6 @@
 //! What one worker at a time looks after: messages that a crash left behind, merged users, merges that stand still.
 
+mod broker;
 mod lock;
 mod outbox;
 mod rounds;
