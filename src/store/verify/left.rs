@@ -54,11 +54,15 @@ pub async fn left_behind(
                CASE WHEN $4 AND m.is_looked_after THEN (
                    SELECT c.ticket_id FROM helpdesk.archived_ticket_ccs c
                    WHERE c.account_id = $1 AND c.user_id = m.source_user_id LIMIT 1) END AS "archived_cc?",
-               (SELECT i.id FROM helpdesk.user_identities i
-                WHERE i.account_id = $1 AND i.user_id = m.source_user_id AND i.kind = 'email' LIMIT 1) AS "email?",
-               (SELECT max(i.id) FROM helpdesk.user_identities i
-                WHERE i.account_id = $1 AND i.user_id = m.target_user_id AND i.kind = 'email'
-                GROUP BY lower(i.value) HAVING count(*) > 1 LIMIT 1) AS "email_twice?"
+               -- OFFSET 0: a planner that knows nothing of the tenant takes the index by kind, with all its addresses.
+               (SELECT own.id FROM (
+                    SELECT i.id, i.kind FROM helpdesk.user_identities i
+                    WHERE i.account_id = $1 AND i.user_id = m.source_user_id OFFSET 0) own
+                WHERE own.kind = 'email' LIMIT 1) AS "email?",
+               (SELECT max(own.id) FROM (
+                    SELECT i.id, i.kind, i.value FROM helpdesk.user_identities i
+                    WHERE i.account_id = $1 AND i.user_id = m.target_user_id OFFSET 0) own
+                WHERE own.kind = 'email' GROUP BY lower(own.value) HAVING count(*) > 1 LIMIT 1) AS "email_twice?"
         FROM unnest($2::uuid[]) AS wanted (id)
         CROSS JOIN LATERAL (
             SELECT id, source_user_id, target_user_id,
