@@ -59,7 +59,8 @@ impl Args {
         let longest = retry.delays.iter().copied().max().unwrap_or_default();
         let pause = longest
             .max(retry.conflict_patience)
-            .max(settings.merge.slice);
+            .max(settings.merge.slice)
+            .max(sweep.stranded_after);
         let (least, most) = (Duration::from_mins(1), Duration::from_mins(10));
         Plan {
             account: self.account,

@@ -1,6 +1,6 @@
 //! A help desk as it is after a year of merges: of every kind, with everything that a help desk may do besides.
 
-use user_merge::merge::{Cause, Given};
+use user_merge::merge::{Cause, Given, Merger};
 
 use crate::harness::{Desk, NewUser, envelope, key, request};
 
@@ -79,12 +79,13 @@ async fn unfinished(desk: &Desk) {
     for request in [request(11, 12), request(15, 16)] {
         desk.run_one_chunk(&request).await.unwrap();
     }
-    for request in [request(11, 12), request(13, 14)] {
-        let failed = desk
-            .merger()
-            .fail(envelope(&request), b"{}", &Cause::Conflict)
-            .await;
-        assert!(matches!(failed, Ok(Given::Up { .. })));
+    let mut last_try = desk.settings.clone();
+    last_try.retry.max_attempts = 1;
+    let merger = Merger::new(user_merge::app::pool(&last_try).unwrap(), &last_try);
+    for (request, fence) in [(request(11, 12), Some(1)), (request(13, 14), None)] {
+        let cause = Cause::Panic { fence };
+        let failed = merger.fail(envelope(&request), b"{}", &cause).await;
+        assert!(matches!(failed, Ok(Given::Up { .. })), "{failed:?}");
     }
 }
 
