@@ -1,5 +1,6 @@
 //! What holds, and is said to hold.
 
+use user_merge::store::verify::{accounts_after, snapshot};
 use user_merge::verify::Plan;
 
 use super::lived_in::lived_in;
@@ -70,4 +71,30 @@ async fn a_merge_between_two_chunks_holds() {
     }
     desk.run(&request(1, 2)).await.unwrap();
     desk.assert_verified().await;
+}
+
+/// A batch sees one moment, and can't write.
+#[tokio::test]
+async fn a_batch_is_a_snapshot_that_refuses_to_write() {
+    let desk = Desk::open().await;
+    let pool = user_merge::app::pool(&desk.settings).unwrap();
+    let mut batch = snapshot(&pool).await.unwrap();
+    assert!(
+        accounts_after(&mut batch, None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    desk.users([1, 2]).await;
+    desk.run(&request(1, 2)).await.unwrap();
+    let seen = accounts_after(&mut batch, None, 10).await.unwrap();
+    assert!(seen.is_empty(), "a later commit is seen");
+    let refused = sqlx::query("UPDATE user_merge.merges SET late = 1")
+        .execute(&mut *batch)
+        .await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        refused.as_database_error().unwrap().code().unwrap(),
+        "25006"
+    );
 }

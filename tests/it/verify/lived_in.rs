@@ -149,7 +149,7 @@ async fn deleted_and_pruned(desk: &Desk) {
     desk.execute(
         "DELETE FROM helpdesk.users WHERE id = 20;
          UPDATE helpdesk.users SET deleted_at = now(), merged_into = NULL WHERE id = 26;
-         UPDATE user_merge.merges SET completed_at = now() - interval '400 days', updated_at = now() - interval '400 days'
+         UPDATE user_merge.merges SET completed_at = now() - interval '400 days'
          WHERE source_user_id IN (20, 3);
          UPDATE user_merge.outbox SET published_at = now() - interval '400 days', created_at = now() - interval '400 days'
          WHERE merge_id IN (SELECT id FROM user_merge.merges WHERE source_user_id IN (20, 3));
