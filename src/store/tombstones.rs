@@ -46,18 +46,20 @@ pub async fn next_batch(
         r#"
         SELECT m.account_id, m.id, m.source_user_id, m.completed_at AS "completed_at!",
                u.merged_into AS "today?",
-               u.id IS NOT NULL AND (
-                   EXISTS (SELECT FROM helpdesk.tickets t
-                           WHERE t.account_id = m.account_id AND t.requester_id = m.source_user_id)
-                   OR EXISTS (SELECT FROM helpdesk.archived_tickets t
-                              WHERE t.account_id = m.account_id AND t.requester_id = m.source_user_id)
-                   OR EXISTS (SELECT FROM helpdesk.ticket_ccs c
-                              WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id)
-                   OR $6 AND EXISTS (SELECT FROM helpdesk.archived_ticket_ccs c
-                                     WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id)
-                   OR EXISTS (SELECT FROM helpdesk.user_identities i
-                              WHERE i.account_id = m.account_id AND i.user_id = m.source_user_id
-                                AND i.kind = 'email')
+               -- Not EXISTS: the planner might answer it by a hash of all tickets there are.
+               u.id IS NOT NULL AND coalesce(
+                   (SELECT true FROM helpdesk.tickets t
+                    WHERE t.account_id = m.account_id AND t.requester_id = m.source_user_id LIMIT 1),
+                   (SELECT true FROM helpdesk.archived_tickets t
+                    WHERE t.account_id = m.account_id AND t.requester_id = m.source_user_id LIMIT 1),
+                   (SELECT true FROM helpdesk.ticket_ccs c
+                    WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id LIMIT 1),
+                   CASE WHEN $6 THEN (
+                       SELECT true FROM helpdesk.archived_ticket_ccs c
+                       WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id LIMIT 1) END,
+                   (SELECT true FROM helpdesk.user_identities i
+                    WHERE i.account_id = m.account_id AND i.user_id = m.source_user_id AND i.kind = 'email' LIMIT 1),
+                   false
                ) AS "late!"
         FROM user_merge.merges m
         LEFT JOIN helpdesk.users u

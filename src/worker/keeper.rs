@@ -48,15 +48,26 @@ impl Keeping {
     }
 }
 
-/// Why a question about the lock has no answer.
+/// Why a question to the database has no answer.
 #[derive(Debug, thiserror::Error)]
-enum Unanswered {
+pub(super) enum Unanswered {
     #[error(transparent)]
     Database(#[from] Error),
     #[error("no answer from the database in time")]
     Late,
     #[error("each statement has another session: there must be no pooler in transaction mode")]
     Shared,
+}
+
+impl Unanswered {
+    /// A word from a fixed list.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self::Database(error) => error.class(),
+            Self::Late => "timed_out",
+            Self::Shared => "shared_session",
+        }
+    }
 }
 
 /// Asks for the lock, and keeps as long as it holds, until the worker stops.
@@ -77,7 +88,10 @@ pub(super) async fn run(worker: Arc<Worker>) {
                 // Once, and not at each turn while the database is away.
                 Err(error) if !is_silent => {
                     is_silent = true;
-                    warn!(%error, "the keeper's lock can't be asked for");
+                    warn!(
+                        cause = error.class(),
+                        "the keeper's lock can't be asked for: {error}"
+                    );
                 }
                 Err(_) => {}
             }
@@ -138,16 +152,16 @@ async fn keep(worker: &Arc<Worker>, mut lock: Session, pulse: &Pulse) {
                 warn!("keeper: there is no way to the broker, another worker may have one");
                 break None;
             }
-            Ok(false) => break Some(Unanswered::Shared.to_string()),
-            Err(error) => break Some(error.to_string()),
+            Ok(false) => break Some(Unanswered::Shared),
+            Err(error) => break Some(error),
         }
     };
     worker.keeping.set(false);
     over.cancel();
     if let Some(error) = &lost {
         warn!(
-            error,
-            "keeper: the lock is lost, another worker may have it"
+            cause = error.class(),
+            "keeper: the lock is lost, another worker may have it: {error}"
         );
     }
     // What is under way is a statement or two. If the database hangs, they end with their connections.

@@ -6,6 +6,7 @@ mod dead;
 mod handle;
 mod keeper;
 mod lane;
+mod outbox;
 mod outlet;
 mod relay;
 mod reply;

@@ -7,15 +7,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::Worker;
+use super::outbox::{Key, count, left_behind, mark, tidy};
 use super::trouble::Trouble;
 use crate::broker::{Destination, Lane, Outgoing, Properties, PublishError};
-use crate::domain::AccountId;
 use crate::failpoint::failpoint;
-use crate::store::outbox::{self, Promised, backlog, claim, mark_published, mark_refused, prune};
-use crate::store::{self};
+use crate::store::outbox::{self, Promised};
 use crate::telemetry::metric;
 
 /// Messages waiting to be published in memory; what doesn't fit waits in the outbox.
@@ -28,8 +26,6 @@ const MARKED_AT_ONCE: usize = 200;
 const COUNTED_EVERY: u32 = 5;
 /// How often what was published long ago is removed.
 const TIDIED_EVERY: Duration = Duration::from_mins(1);
-
-type Key = (AccountId, i64);
 
 /// Where a merge leaves what its commit has promised.
 pub(super) struct HandOver(mpsc::Sender<Promised>);
@@ -105,7 +101,8 @@ pub(super) async fn run(
             () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty() => break,
         }
         if settled.len() >= MARKED_AT_ONCE || (under_way.is_empty() && settled.len() > 0) {
-            mark(&worker, &mut settled).await;
+            let Settled { confirmed, refused } = std::mem::take(&mut settled);
+            mark(&worker, confirmed, refused).await;
         }
     }
 }
@@ -168,47 +165,6 @@ async fn publish(
         metric::outbox_published(destination);
     }
     (key, published.map_err(|error| (destination, error)))
-}
-
-async fn left_behind(worker: &Worker) -> Vec<Promised> {
-    let settings = &worker.settings.relay;
-    let (batch, lease) = (settings.batch.into(), settings.lease.as_secs_f64());
-    let claimed = claim(&worker.pool, batch, lease).await;
-    said("the outbox can't be read", claimed).unwrap_or_default()
-}
-
-/// A mark that fails costs a second publish after the lease, under the same message id.
-async fn mark(worker: &Worker, settled: &mut Settled) {
-    let Settled { confirmed, refused } = std::mem::take(settled);
-    if !confirmed.is_empty() {
-        let marked = mark_published(&worker.pool, &confirmed).await;
-        said("published messages could not be marked", marked);
-    }
-    if !refused.is_empty() {
-        let lease = worker.settings.relay.lease.as_secs_f64();
-        let marked = mark_refused(&worker.pool, &refused, lease).await;
-        said("refused messages could not be put off", marked);
-    }
-    failpoint!(RelayMarked, else ());
-}
-
-async fn tidy(worker: &Worker) {
-    let keep = worker.settings.relay.keep_published.as_secs_f64();
-    let pruned = prune(&worker.pool, keep, 1_000).await;
-    said("the outbox can't be pruned", pruned);
-}
-
-async fn count(worker: &Worker) {
-    if let Ok((pending, oldest)) = backlog(&worker.pool).await {
-        metric::outbox_pending(u32::try_from(pending).unwrap_or(u32::MAX));
-        metric::outbox_oldest_seconds(Duration::from_secs_f64(oldest.max(0.0)));
-    }
-}
-
-fn said<T>(what: &str, result: store::Result<T>) -> Option<T> {
-    result
-        .inspect_err(|error| warn!(cause = error.class(), "{what}: {error}"))
-        .ok()
 }
 
 fn outgoing(message: Promised) -> Outgoing {

@@ -15,7 +15,7 @@ const LATELY: Duration = Duration::from_hours(1);
 /// Batches of a round among these, at most.
 const LATELY_BATCHES: u32 = 20;
 /// Batches of a round among all merged users of the window, which thus take their turn.
-const ALL_BATCHES: u32 = 10;
+const ALL_BATCHES: u32 = 20;
 /// The loop turns at least this often, whatever its interval.
 const TURN: Duration = Duration::from_secs(1);
 
