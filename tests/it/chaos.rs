@@ -90,10 +90,10 @@ async fn run(size: Size, ledger: &mut Ledger) {
     for task in working {
         task.await.unwrap();
     }
-    match drain::drain(&stage, &fleet, &sent, &mut wire, &mut heard).await {
-        Ok(operator) => settle(&stage, ledger, &sent, &heard, &operator).await,
-        Err(why) => ledger.wrong.push(why),
-    }
+    let drained = drain::drain(&stage, &fleet, &sent, &mut wire, &mut heard);
+    let (operator, wrong) = drained.await;
+    ledger.wrong.extend(wrong);
+    settle(&stage, ledger, &sent, &heard, &operator).await;
     ledger.wrong.append(&mut heard.wrong);
     count_deeds(ledger, &desk.deeds);
     count_faults(ledger, &tally);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Post};
 use super::heard::Heard;
 use super::load::{Sent, persistent, settled};
 use super::stage::Stage;
@@ -54,14 +54,15 @@ impl Operator {
     }
 }
 
-/// Waits, workers at work, until all is done; then stops them, and makes sure that nothing was in their hands.
+/// Waits, workers at work, until all is done; then stops them, and makes sure that nothing was in their hands. What
+/// kept that from being so is wrong.
 pub async fn drain(
     stage: &Stage,
     fleet: &Fleet,
     sent: &Sent,
     wire: &mut Wire,
     heard: &mut Heard,
-) -> Result<Operator, String> {
+) -> (Operator, Option<String>) {
     let mut operator = Operator::default();
     let mut left = String::new();
     for _ in 0..600 {
@@ -75,20 +76,22 @@ pub async fn drain(
         if (open, undone, waiting) == (0, 0, Some(0)) {
             for post in &fleet.posts {
                 if let Some(status) = post.term().await.filter(|status| *status != 0) {
-                    return Err(format!("the last SIGTERM ended with {status}"));
+                    let wrong = format!("the last SIGTERM ended with {status}");
+                    return (operator, Some(wrong));
                 }
             }
             heard.listen(stage, wire).await;
             operator.look_after(wire).await;
             // What somebody had in hand is back by now.
             if self::waiting(wire).await == Some(0) && stage.number(UNDONE).await == 0 {
-                return Ok(operator);
+                return (operator, None);
             }
         }
         fleet.posts.iter().filter(|post| post.revive()).count();
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    Err(format!("it never drained: {left}"))
+    fleet.posts.iter().for_each(Post::kill);
+    (operator, Some(format!("it never drained: {left}")))
 }
 
 async fn waiting(wire: &mut Wire) -> Option<u32> {

@@ -19,6 +19,9 @@ const CONSUMING: [&str; 2] = [
     r#""message":"consuming","lane":"bulk""#,
 ];
 
+/// And once it has done with a message.
+const SETTLING: &str = r#""target":"user_merge::worker::settle""#;
+
 /// A worker's place: when its process ends, another one takes it.
 pub struct Post {
     settings: Settings,
@@ -90,9 +93,18 @@ impl Post {
 
     /// Whether the process has begun to consume both lanes.
     pub fn has_consumed(&self) -> bool {
+        self.has_said(&CONSUMING)
+    }
+
+    /// Whether it has settled a message besides: then it has others in hand, as long as there are any.
+    pub fn is_at_work(&self) -> bool {
+        self.has_said(&[CONSUMING[0], CONSUMING[1], SETTLING])
+    }
+
+    fn has_said(&self, lines: &[&str]) -> bool {
         let process = self.process.lock().unwrap();
         let process = process.as_ref();
-        process.is_some_and(|process| CONSUMING.iter().all(|line| process.said(line)))
+        process.is_some_and(|process| lines.iter().all(|line| process.said(line)))
     }
 
     /// SIGKILL.
@@ -140,7 +152,7 @@ pub async fn at_work(fleet: &Fleet, wanted: usize) -> Option<usize> {
         } else {
             0..=WORKERS - 1
         };
-        let is_at_work = |worker: &usize| fleet.posts[*worker].has_consumed();
+        let is_at_work = |worker: &usize| fleet.posts[*worker].is_at_work();
         if let Some(worker) = from.clone().find(is_at_work) {
             return Some(worker);
         }

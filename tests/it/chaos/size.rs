@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Size {
     /// What decides about load and faults.
     pub seed: u64,
-    /// SIGKILLs of workers that were consuming.
+    /// SIGKILLs of workers that were at work.
     pub kills: u64,
     /// SIGTERMs of workers.
     pub terms: u64,
