@@ -262,6 +262,13 @@ fn record_of(standing: &Standing, envelope: Envelope<'_>) -> Record {
             fence: 0,
             attempts: 0,
         },
-        |recorded| recorded.record,
+        |recorded| Record {
+            // A replay after a failure counts its tries anew (rule R7).
+            attempts: match recorded.state {
+                State::Failed => 0,
+                _ => recorded.record.attempts,
+            },
+            ..recorded.record
+        },
     )
 }

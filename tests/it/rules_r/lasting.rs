@@ -86,7 +86,9 @@ async fn fails_at_once(fault: &str, repair: &str, sqlstate: &str, reason: &str, 
     queues
         .publish("user-merge.requests", &dead.body, dead.properties)
         .await;
-    assert_eq!(queues.event().await.json()["type"], "merge.completed");
+    let event = queues.event().await.json();
+    assert_eq!(event["type"], "merge.completed");
+    assert_eq!(event["attempts"], 1, "a replay counts its tries anew");
     assert_each_moved_once(&desk, tickets).await;
     worker.stop().await;
     for queue in [
