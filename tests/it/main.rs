@@ -18,6 +18,7 @@ mod deploy;
 mod end_to_end;
 mod keeper;
 mod lanes;
+mod model;
 mod panics;
 mod permissions;
 mod readme;

@@ -5,7 +5,6 @@ mod ccs;
 mod failing;
 mod ledger;
 mod meanwhile;
-mod model;
 mod requesters;
 
 use crate::harness::Desk;
