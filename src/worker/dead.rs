@@ -23,7 +23,8 @@ pub(super) async fn unreadable(
         reason, "a message can't be read: {error}"
     );
     metric::requests(lane.label(), "unreadable");
-    let attempts = delivery.properties.attempts.unwrap_or(0) + 1;
+    // The header is the sender's word.
+    let attempts = delivery.properties.attempts.unwrap_or(0).saturating_add(1);
     letter(worker, lane, delivery, reason, error.to_string(), attempts).await;
 }
 

@@ -54,7 +54,11 @@ pub(super) async fn report(
 /// A10: wait for the other merge, without costing an attempt, but not for ever.
 async fn conflict(worker: &Worker, lane: Lane, delivery: &Delivery, envelope: Envelope<'_>) {
     let now = Utc::now();
-    let since: DateTime<Utc> = delivery.properties.deferred_since.unwrap_or(now);
+    // The header is the sender's word: a time to come would make the wait endless.
+    let since: DateTime<Utc> = delivery
+        .properties
+        .deferred_since
+        .map_or(now, |since| since.min(now));
     let waited = (now - since).to_std().unwrap_or_default();
     if waited >= worker.settings.retry.conflict_patience {
         return give_up_or_put_off(worker, lane, delivery, envelope, &Cause::Conflict).await;
@@ -138,7 +142,7 @@ async fn unrecorded(worker: &Worker, lane: Lane, delivery: &Delivery, error: &Er
     if error.is_outage() {
         worker.away(error.class());
     } else {
-        attempts += 1;
+        attempts = attempts.saturating_add(1);
     }
     if attempts >= worker.settings.retry.max_attempts {
         return dead::letter(

@@ -7,6 +7,7 @@ mod lasting;
 mod pairs;
 mod passing;
 mod premature;
+mod properties;
 mod taken_over;
 mod unreadable;
 
