@@ -12,6 +12,8 @@ use crate::domain::{
 };
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
