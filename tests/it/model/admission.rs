@@ -37,9 +37,9 @@ impl Account {
 
     fn admit(&self, request: &Request) -> Result<(), Answer> {
         let (source, target) = (request.source, request.target);
-        let no = |is_refused: bool, reason| match is_refused {
-            true => Err(Answer::Reject(reason, None)),
-            false => Ok(()),
+        let no = |is_refused: bool, reason| {
+            let refusal = Answer::Reject(reason, None);
+            if is_refused { Err(refusal) } else { Ok(()) }
         };
 
         // A1
@@ -96,9 +96,10 @@ impl Account {
             let is_part = [source, target].contains(&merge.source) || merge.target == source;
             merge.holds_users && *key != request.key && is_part
         });
-        match conflicts {
-            true => Err(Answer::PutOff),
-            false => Ok(()),
+        if conflicts {
+            Err(Answer::PutOff)
+        } else {
+            Ok(())
         }
     }
 }

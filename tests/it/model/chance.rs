@@ -192,8 +192,8 @@ fn why() -> impl Strategy<Value = Why> {
 
 fn how() -> impl Strategy<Value = How> {
     prop_oneof![
-        5 => Just(How::Whole),
-        4 => Just(How::OneChunk),
+        4 => Just(How::Whole),
+        5 => Just(How::OneChunk),
         2 => select(SEAMS.to_vec()).prop_map(How::Crash),
         1 => Just(How::Twice),
         1 => why().prop_map(How::Fails),
@@ -230,11 +230,11 @@ fn step() -> impl Strategy<Value = Step> {
             key,
             how,
         });
-    let fence = select(vec![Fence::Unknown, Fence::Held, Fence::Old]);
+    let fence = select(vec![Fence::Unknown, Fence::Held, Fence::Old, Fence::Old]);
     prop_oneof![
         9 => ask,
         5 => (0..12_usize, how()).prop_map(|(nth, how)| Step::Again { nth, how }),
-        2 => (0..12_usize, why(), fence).prop_map(|(nth, why, fence)| Step::Fail { nth, why, fence }),
+        3 => (0..12_usize, why(), fence).prop_map(|(nth, why, fence)| Step::Fail { nth, why, fence }),
         8 => (account(), act()).prop_map(|(account, act)| Step::Act { account, act }),
         2 => Just(Step::Sweep),
     ]

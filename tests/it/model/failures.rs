@@ -60,12 +60,12 @@ impl Play {
             Some((_, true)) => "given up",
         });
         let expected = expected.map(|(attempts, is_up)| (if is_up { -1 } else { attempts }, is_up));
-        match told == expected {
-            true => Ok(()),
-            false => Err(format!(
-                "after a failure: {expected:?} by the rules, {told:?} in fact"
-            )),
+        if told == expected {
+            return Ok(());
         }
+        Err(format!(
+            "after a failure: {expected:?} by the rules, {told:?} in fact"
+        ))
     }
 
     /// A real one.

@@ -149,9 +149,10 @@ impl Account {
 
 impl Ticket {
     pub fn table(&self) -> &'static str {
-        match self.is_archived {
-            true => "helpdesk.archived_tickets",
-            false => "helpdesk.tickets",
+        if self.is_archived {
+            "helpdesk.archived_tickets"
+        } else {
+            "helpdesk.tickets"
         }
     }
 

@@ -53,8 +53,8 @@ impl Account {
                 n.live,
                 n.closed,
                 n.archived,
-                n.ccs_moved,
-                n.ccs_deduplicated,
+                n.ccs_given,
+                n.ccs_dropped,
                 m.late
             ));
         }

@@ -19,7 +19,7 @@ impl Account {
         if !ticket.is_archived || self.rules.move_archived_ccs {
             for user in [source, target] {
                 if ticket.ccs.remove(&user) {
-                    moved.ccs_deduplicated += 1;
+                    moved.ccs_dropped += 1;
                     self.log.push(entry(id, "cc", user, None, key));
                 }
             }
@@ -34,10 +34,10 @@ impl Account {
         assert!(ticket.ccs.remove(&source));
         let is_requester = [source, target].contains(&ticket.requester);
         if !is_requester && ticket.ccs.insert(target) {
-            moved.ccs_moved += 1;
+            moved.ccs_given += 1;
             self.log.push(entry(id, "cc", source, Some(target), key));
         } else {
-            moved.ccs_deduplicated += 1;
+            moved.ccs_dropped += 1;
             self.log.push(entry(id, "cc", source, None, key));
         }
         moved
@@ -78,8 +78,8 @@ impl std::ops::AddAssign for Moved {
         self.live += other.live;
         self.closed += other.closed;
         self.archived += other.archived;
-        self.ccs_moved += other.ccs_moved;
-        self.ccs_deduplicated += other.ccs_deduplicated;
+        self.ccs_given += other.ccs_given;
+        self.ccs_dropped += other.ccs_dropped;
     }
 }
 

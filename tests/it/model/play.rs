@@ -116,14 +116,21 @@ impl Play {
         (count > 0).then(|| self.asked[nth % count].clone())
     }
 
+    /// Rather one that is held: much can go wrong with it.
     fn unfinished(&self, nth: usize) -> Option<Request> {
-        let is_open = |request: &&Request| {
+        let mut open: Vec<(bool, &Request)> = Vec::new();
+        for request in &self.asked {
             let account = self.accounts.iter().find(|a| a.id == request.account);
-            let merge = account.unwrap().merges.get(&request.key);
-            merge.is_some_and(|merge| ["running", "failed"].contains(&merge.state))
-        };
-        let open: Vec<&Request> = self.asked.iter().filter(is_open).collect();
-        (!open.is_empty()).then(|| open[nth % open.len()].clone())
+            match account.unwrap().merges.get(&request.key) {
+                Some(merge) if ["running", "failed"].contains(&merge.state) => {
+                    open.push((merge.holds_users, request));
+                }
+                _ => {}
+            }
+        }
+        let some_are_held = open.iter().any(|(is_held, _)| *is_held);
+        open.retain(|(is_held, _)| *is_held || !some_are_held);
+        (!open.is_empty()).then(|| open[nth % open.len()].1.clone())
     }
 
     async fn compare(&self) -> Result<(), String> {
@@ -162,9 +169,9 @@ impl Play {
         if expected > 0 {
             self.count("late");
         }
-        match moved == expected {
-            true => Ok(()),
-            false => Err(format!("the sweep moved {moved} rows, not {expected}")),
+        if moved == expected {
+            return Ok(());
         }
+        Err(format!("the sweep moved {moved} rows, not {expected}"))
     }
 }

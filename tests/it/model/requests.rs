@@ -7,7 +7,7 @@ use super::world::{Account, Merge, Moved, Request};
 
 impl Account {
     /// Does what an answer asks for, except for a merge, which goes its own way.
-    pub fn settle(&mut self, request: &Request, answer: Answer) {
+    pub fn settle(&mut self, request: &Request, answer: &Answer) {
         match answer {
             Answer::Repeat => {
                 let outcome = self.merges[&request.key].outcome.clone().unwrap();
@@ -33,7 +33,7 @@ impl Account {
                 let tries = self.record(request).attempts + 1;
                 let mut event = event(request, "merge.rejected", tries);
                 event["rejection"] = json!({"reason": reason});
-                if let Some(user) = canonical {
+                if let Some(user) = *canonical {
                     event["rejection"]["canonical_user_id"] = user.into();
                 }
                 self.end(request, "rejected", event);
@@ -181,5 +181,5 @@ fn event(request: &Request, kind: &str, tries: i64) -> Value {
 fn put_counts(event: &mut Value, moved: Moved) {
     event["tickets"] =
         json!({"live": moved.live, "closed": moved.closed, "archived": moved.archived});
-    event["ccs"] = json!({"moved": moved.ccs_moved, "deduplicated": moved.ccs_deduplicated});
+    event["ccs"] = json!({"moved": moved.ccs_given, "deduplicated": moved.ccs_dropped});
 }

@@ -74,7 +74,7 @@ impl Play {
                 "the rules say {answer:?}, the merge says {ending:?}"
             ));
         }
-        self.account(request.account).settle(request, answer);
+        self.account(request.account).settle(request, &answer);
         Ok(())
     }
 
@@ -180,7 +180,7 @@ async fn run(merger: Arc<Merger>, request: Request, how: How) -> Ran {
     let message = request.message();
     let slice = match how {
         How::OneChunk => Duration::ZERO,
-        _ => Duration::from_secs(600),
+        _ => Duration::from_mins(10),
     };
     let mut tries = 0;
     loop {

@@ -29,6 +29,7 @@ pub const NUMBERS: [(&str, char); 6] = [
 
 /// A user's row.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a column")]
 pub struct User {
     pub role: &'static str,
     pub verified: bool,
@@ -79,13 +80,13 @@ pub struct Moved {
     pub live: i64,
     pub closed: i64,
     pub archived: i64,
-    pub ccs_moved: i64,
-    pub ccs_deduplicated: i64,
+    pub ccs_given: i64,
+    pub ccs_dropped: i64,
 }
 
 impl Moved {
     pub fn all(self) -> i64 {
-        self.live + self.closed + self.archived + self.ccs_moved + self.ccs_deduplicated
+        self.live + self.closed + self.archived + self.ccs_given + self.ccs_dropped
     }
 }
 

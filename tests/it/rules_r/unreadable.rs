@@ -82,7 +82,11 @@ async fn r6_the_corpus_is_dead_lettered_as_it_came_and_holds_up_nobody() {
         let told = [reason, &detail, lane, "1"].map(|text| Some(text.to_owned()));
         assert_eq!(headers, told, "{name}");
         assert!(dead.body == *body, "{name}: other bytes");
-        let id = dead.properties.message_id().as_ref().map(|id| id.as_str());
+        let id = dead
+            .properties
+            .message_id()
+            .as_ref()
+            .map(lapin::types::ShortString::as_str);
         assert_eq!(id.is_some(), reason == "message_id_mismatch", "{name}");
     }
     // Nobody knows the accounts and users of those that are read: they are refused by a rule.
