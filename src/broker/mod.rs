@@ -47,6 +47,23 @@ pub use settings::Settings;
 pub use subscriber::Subscriber;
 pub use topology::{Lane, UnknownLane};
 
+/// For the fuzz target of properties (`fuzz/`) and nobody else: lapin's types stay in this room.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::Properties;
+
+    /// What a worker reads of a message.
+    #[must_use]
+    pub fn read(amqp: &lapin::BasicProperties) -> Properties {
+        Properties::from_amqp(amqp)
+    }
+
+    /// What it sends on with a copy.
+    pub fn write(properties: &Properties) -> Result<lapin::BasicProperties, &'static str> {
+        properties.to_amqp()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
