@@ -8,11 +8,12 @@
 //! - `kill` ends the process at once, as `kill -9` does: nothing is dropped, flushed or closed.
 //! - `error` makes the function that has the seam fail, with an error of its layer that may pass.
 //! - `delay(TIME)` holds this one request up for so long; all others go on.
+//! - `hold` does so until somebody writes into the mark that it has left.
 //! - `@N`: only at the n-th time that this process gets there; otherwise each time.
 //!
 //! Where `USER_MERGE_FAILPOINT_MARKS` names a directory, each of them acts once only, whatever process it is in:
 //! it leaves a file with its text there first, and where that file exists it does nothing. So a process that is
-//! started again gets past, and a test sees that the point was reached.
+//! started again gets past, and a test sees that the point was reached. Without marks there is no `hold`.
 
 #[cfg(debug_assertions)]
 mod armed;
@@ -93,6 +94,9 @@ points! {
     LateLocked = "late.locked", "A merged user and who it is today are locked.";
     LateMoved = "late.moved", "What came late is moved and counted, and not committed.";
     LateCommitted = "late.committed", "It is committed.";
+
+    StrandedFound = "stranded.found", "A merge that stands still was found.";
+    StrandedPromised = "stranded.promised", "Its request is promised once more, and that is committed.";
 }
 
 /// A seam: `failpoint!(Point);` in a function whose errors can be made from a [`Fault`], and

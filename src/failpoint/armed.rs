@@ -29,8 +29,13 @@ pub enum ArmError {
     #[error("{VARIABLE}: there is no failpoint `{0}`; there are: {names}", names = names())]
     Point(String),
     /// There is no such action.
-    #[error("{VARIABLE}: `{0}` is no NAME=ACTION[@N] with an action of kill, error or delay(TIME)")]
+    #[error(
+        "{VARIABLE}: `{0}` is no NAME=ACTION[@N] with an action of kill, error, delay(TIME) or hold"
+    )]
     Action(String),
+    /// Nobody could let go.
+    #[error("{VARIABLE}: `hold` needs {MARKS}")]
+    Hold,
     /// The marks can't be left there.
     #[error("{MARKS}: `{0}` is no directory")]
     Marks(String),
@@ -41,6 +46,7 @@ enum Action {
     Kill,
     Error,
     Delay(Duration),
+    Hold,
 }
 
 #[derive(Debug)]
@@ -82,11 +88,14 @@ fn parse(text: &str, marks: Option<&Path>) -> Result<Vec<Armed>, ArmError> {
                 None => (rest, None),
             };
             let only = only.map(str::parse).transpose().map_err(|_| wrong())?;
+            let action = Action::parse(action).filter(|_| only != Some(0));
+            let action = action.ok_or_else(wrong)?;
+            if action == Action::Hold && marks.is_none() {
+                return Err(ArmError::Hold);
+            }
             Ok(Armed {
                 point,
-                action: Action::parse(action)
-                    .filter(|_| only != Some(0))
-                    .ok_or_else(wrong)?,
+                action,
                 only,
                 passed: AtomicU32::new(0),
                 text: part.to_owned(),
@@ -106,6 +115,7 @@ impl Action {
         match text {
             "kill" => Some(Self::Kill),
             "error" => Some(Self::Error),
+            "hold" => Some(Self::Hold),
             _ => {
                 let time = text.strip_prefix("delay(")?.strip_suffix(')')?;
                 parse_duration(time).ok().map(Self::Delay)
@@ -119,6 +129,14 @@ impl Armed {
     fn is_due(&self) -> bool {
         let passing = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
         self.only.is_none_or(|only| only == passing) && self.leaves_mark()
+    }
+
+    /// Until somebody writes into the mark.
+    async fn held(&self) {
+        let is_empty = |mark: &PathBuf| mark.metadata().is_ok_and(|mark| mark.len() == 0);
+        while self.mark.as_ref().is_some_and(is_empty) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// One process alone can make the file.
@@ -149,6 +167,7 @@ impl Point {
                 Action::Kill => std::process::abort(),
                 Action::Error => return Err(Fault(self)),
                 Action::Delay(time) => tokio::time::sleep(time).await,
+                Action::Hold => armed.held().await,
             }
         }
         Ok(())
@@ -188,6 +207,7 @@ mod tests {
             unknown.contains("no failpoint `chunk.comitted`") && unknown.contains("chunk.moved"),
             "{unknown}"
         );
+        assert_eq!(said("ack.due=hold"), ArmError::Hold.to_string());
         for wrong in [
             "ack.due",
             "ack.due=",
@@ -217,6 +237,19 @@ mod tests {
         assert_eq!(acts(&once()[0]), [false; 4], "in another process");
         let other = parse("ack.due=kill", Some(marks.path())).unwrap();
         assert!(other[0].is_due());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_goes_on_when_somebody_writes_into_the_mark() {
+        let marks = tempfile::tempdir().unwrap();
+        let armed = parse("ack.due=hold", Some(marks.path())).unwrap();
+        assert!(armed[0].is_due());
+        let held = armed[0].held();
+        tokio::pin!(held);
+        let waiting = tokio::time::timeout(Duration::from_mins(1), &mut held);
+        assert!(waiting.await.is_err());
+        std::fs::write(marks.path().join("ack.due=hold"), "go on").unwrap();
+        held.await;
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tracing::warn;
 
 use super::Merger;
 use crate::domain::MergeRequest;
+use crate::failpoint::failpoint;
 use crate::message::request::encode;
 use crate::store::Result;
 use crate::store::merges::{enqueue_again, is_settled, stranded};
@@ -25,11 +26,13 @@ impl Merger {
         let (after, lease) = (after.as_secs_f64(), self.lease.as_secs_f64());
         let mut promised = Vec::new();
         for found in stranded(&self.pool, after, AT_ONCE).await? {
+            failpoint!(StrandedFound);
             let (merge, times) = (found.merge, found.enqueued_again + 1);
             let body = super::announce::text(encode(&found.request));
             match enqueue_again(&self.pool, &found, body, after, lease).await {
                 Ok(None) => {}
                 Ok(Some(message)) => {
+                    failpoint!(StrandedPromised);
                     warn!(
                         merge.id = %merge,
                         account.id = found.request.account_id.get(),

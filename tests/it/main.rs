@@ -12,6 +12,7 @@ mod harness;
 mod broker;
 mod chaos;
 mod commands;
+mod crashes;
 mod dead_letters;
 mod demo;
 mod deploy;

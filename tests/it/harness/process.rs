@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -134,6 +134,17 @@ impl Process {
 
     /// Waits until it ends by itself: its exit status. Standard error is complete then.
     pub async fn exit(&mut self) -> i32 {
+        let status = self.end().await;
+        status.code().expect("an exit status, no signal")
+    }
+
+    /// Waits until it is gone as one is that was killed: without a word and without an exit status.
+    pub async fn killed(&mut self) {
+        let status = self.end().await;
+        assert_eq!(status.code(), None, "it ended by itself");
+    }
+
+    async fn end(&mut self) -> ExitStatus {
         let child = Mutex::new(&mut self.child);
         let status = eventually("the end of a process", || async {
             child.lock().unwrap().try_wait().unwrap()
@@ -144,7 +155,7 @@ impl Process {
             (Arc::strong_count(&self.lines) == 1).then_some(())
         })
         .await;
-        status.code().expect("an exit status, no signal")
+        status
     }
 
     /// Its process id.
