@@ -69,7 +69,7 @@ mod tests {
         let body = "{\"a\": 1,\n \"b\": \"\u{1b}[2J\"}";
         assert_eq!(
             shown(body.as_bytes(), 100),
-            "25 bytes, UTF-8\n{\"a\": 1,\n \"b\": \"\\u{1b}[2J\"}"
+            "22 bytes, UTF-8\n{\"a\": 1,\n \"b\": \"\\u{1b}[2J\"}"
         );
     }
 

@@ -17,6 +17,9 @@ async fn begun() -> (Desk, Queues) {
     desk.users([1, 2]).await;
     desk.tickets(1, 25, 1, "open").await;
     desk.run_one_chunk(&request(1, 2)).await.unwrap();
+    // By a worker that crashed then: nobody has it in hand.
+    desk.execute("UPDATE user_merge.merges SET updated_at = now() - interval '1 h'")
+        .await;
     (desk, queues)
 }
 
