@@ -120,8 +120,10 @@ impl Link {
         let outcome = match confirmation.await {
             Ok(Confirmation::Ack(None)) => Ok(()),
             Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Err(unroutable()),
+            // Not to be used again: where an operator lifts the limit of a quorum queue, the broker goes on refusing
+            // what comes by a channel that it has refused before.
             Ok(Confirmation::Nack(None)) => {
-                Err(PublishError::Nacked(outgoing.destination.to_string()))
+                return Err(PublishError::Nacked(outgoing.destination.to_string()));
             }
             Ok(Confirmation::NotRequested) => {
                 return Err(PublishError::Invalid("the channel is not in confirm mode"));

@@ -213,7 +213,7 @@ mod tests {
         let health = Health::default();
         let pulse = health.pulse("relay", Duration::from_millis(40));
         pulse
-            .through(tokio::time::sleep(Duration::from_secs(60)))
+            .through(tokio::time::sleep(Duration::from_mins(1)))
             .await;
         assert!(health.stuck().is_empty());
         let blocked = pulse.through(async {

@@ -75,7 +75,7 @@ mod tests {
     fn it_names_the_loop_whose_pulse_is_late_and_no_other() {
         let health = Health::default();
         let _stuck = health.pulse("relay", Duration::from_millis(10));
-        let _alive = health.pulse("sweep", Duration::from_secs(60));
+        let _alive = health.pulse("sweep", Duration::from_mins(1));
         let (named, names) = channel();
         let watchdog = Watchdog::calling(health, move |stuck| named.send(stuck).unwrap());
         assert_eq!(names.recv().unwrap(), ["relay"]);

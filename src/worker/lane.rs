@@ -21,7 +21,7 @@ const CAUTION: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// A failure that goes on is told anew after this long.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Why a session ended that did not fail.
 enum Ended {

@@ -25,8 +25,8 @@ async fn whatever_the_broker_does_is_answered_counted_and_told_once() {
     let servers = OwnServers::start();
     let mut desk = Desk::open().await;
     let queues = Queues::open_at(&mut desk, servers.address("USER_MERGE__BROKER__URL")).await;
-    desk.settings.broker.publish_timeout = Duration::from_secs(3);
-    desk.settings.relay.lease = Duration::from_secs(4);
+    desk.settings.broker.publish_timeout = Duration::from_millis(1900);
+    desk.settings.relay.lease = Duration::from_secs(2);
     desk.settings.relay.interval = Duration::from_millis(100);
     desk.users(1..=99).await;
     let worker = Process::worker(&desk).ready().await;

@@ -27,8 +27,8 @@ async fn r7_a_message_that_crashes_every_worker_is_given_up_with_its_reason() {
     let queues = Queues::open(&mut desk).await;
     desk.settings.broker.delivery_limit = 20;
     desk.settings.database.lock_timeout = std::time::Duration::from_secs(50);
-    desk.settings.database.statement_timeout = std::time::Duration::from_secs(60);
-    desk.settings.worker.stuck_after = std::time::Duration::from_secs(600);
+    desk.settings.database.statement_timeout = std::time::Duration::from_mins(1);
+    desk.settings.worker.stuck_after = std::time::Duration::from_mins(10);
     desk.chunks_of(10);
     desk.users([1, 2]).await;
     desk.tickets(1, 25, 1, "open").await;
@@ -82,8 +82,8 @@ async fn r7_a_message_that_crashes_every_worker_takes_no_other_with_it() {
     let mut desk = Desk::open().await;
     let queues = Queues::open(&mut desk).await;
     desk.settings.database.lock_timeout = std::time::Duration::from_secs(50);
-    desk.settings.database.statement_timeout = std::time::Duration::from_secs(60);
-    desk.settings.worker.stuck_after = std::time::Duration::from_secs(600);
+    desk.settings.database.statement_timeout = std::time::Duration::from_mins(1);
+    desk.settings.worker.stuck_after = std::time::Duration::from_mins(10);
     // The others are taken ahead each time, and none of them is begun.
     desk.settings.lanes.interactive.concurrency = 1;
     desk.users(1..=12).await;
