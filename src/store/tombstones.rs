@@ -46,19 +46,28 @@ pub async fn next_batch(
         r#"
         SELECT m.account_id, m.id, m.source_user_id, m.completed_at AS "completed_at!",
                u.merged_into AS "today?",
-               -- Not EXISTS: the planner might answer it by a hash of all tickets there are.
+               -- Not EXISTS, which the planner might answer by a hash of all tickets there are; and a range with an
+               -- order, so that it takes the index that begins with account and user, whatever it believes.
                u.id IS NOT NULL AND coalesce(
                    (SELECT true FROM helpdesk.tickets t
-                    WHERE t.account_id = m.account_id AND t.requester_id = m.source_user_id LIMIT 1),
+                    WHERE t.account_id = m.account_id
+                      AND t.requester_id BETWEEN m.source_user_id AND m.source_user_id
+                    ORDER BY t.requester_id LIMIT 1),
                    (SELECT true FROM helpdesk.archived_tickets t
-                    WHERE t.account_id = m.account_id AND t.requester_id = m.source_user_id LIMIT 1),
+                    WHERE t.account_id = m.account_id
+                      AND t.requester_id BETWEEN m.source_user_id AND m.source_user_id
+                    ORDER BY t.requester_id LIMIT 1),
                    (SELECT true FROM helpdesk.ticket_ccs c
-                    WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id LIMIT 1),
+                    WHERE c.account_id = m.account_id AND c.user_id BETWEEN m.source_user_id AND m.source_user_id
+                    ORDER BY c.user_id LIMIT 1),
                    CASE WHEN $6 THEN (
                        SELECT true FROM helpdesk.archived_ticket_ccs c
-                       WHERE c.account_id = m.account_id AND c.user_id = m.source_user_id LIMIT 1) END,
+                       WHERE c.account_id = m.account_id AND c.user_id BETWEEN m.source_user_id AND m.source_user_id
+                       ORDER BY c.user_id LIMIT 1) END,
                    (SELECT true FROM helpdesk.user_identities i
-                    WHERE i.account_id = m.account_id AND i.user_id = m.source_user_id AND i.kind = 'email' LIMIT 1),
+                    WHERE i.account_id = m.account_id AND i.user_id BETWEEN m.source_user_id AND m.source_user_id
+                      AND i.kind = 'email'
+                    ORDER BY i.user_id LIMIT 1),
                    false
                ) AS "late!"
         FROM user_merge.merges m

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor as _};
 use user_merge::merge::Ending;
 
 use crate::harness::{Desk, Queues, Running, eventually, request};
@@ -61,5 +63,68 @@ async fn d4_two_rounds_at_once_move_and_count_once() {
         "SELECT sum(late)::bigint FROM user_merge.merges",
     ] {
         assert_eq!(desk.number(count).await, 95, "{count}");
+    }
+}
+
+/// The statement of a batch, as the build checked it.
+fn statement() -> String {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/.sqlx");
+    let queries = std::fs::read_dir(directory).unwrap().map(|file| {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["query"].as_str().unwrap().to_owned()
+    });
+    let mut found = queries.filter(|query| query.contains("AS \"late!\""));
+    found.next().expect("the statement of a batch")
+}
+
+/// All rows that a plan has touched, those that it threw away included.
+fn rows(node: &Value) -> f64 {
+    let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
+    let own = (number("Actual Rows") + number("Rows Removed by Filter")) * number("Actual Loops");
+    let children = node["Plans"].as_array().into_iter().flatten();
+    own + children.map(rows).sum::<f64>()
+}
+
+/// D4: a batch costs the same wherever in the window it stands and however many tickets others have, also on tables
+/// that the planner knows nothing of yet.
+#[tokio::test]
+async fn d4_a_batch_reads_its_own_merges_and_no_more() {
+    let desk = Desk::open().await;
+    desk.users([1]).await;
+    desk.execute(
+        "INSERT INTO helpdesk.users (account_id, id, name, verified, merged_into, merged_at)
+         SELECT 1, n, 'x', true, 1, now() FROM generate_series(2, 4000) n;
+         INSERT INTO user_merge.merges (account_id, id, idempotency_key, source_user_id, target_user_id, lane, state,
+                                        outcome, completed_at)
+         SELECT 1, gen_random_uuid(), n, n, 1, 'bulk', 'completed', '{}', now() - interval '1 min' * n
+         FROM generate_series(2, 4000) n",
+    )
+    .await;
+    desk.tickets(1, 20_000, 1, "open").await;
+    for analyzed in [false, true] {
+        if analyzed {
+            desk.execute("ANALYZE").await;
+        }
+        let mut connection = user_merge::app::pool(&desk.settings)
+            .unwrap()
+            .acquire()
+            .await
+            .unwrap();
+        let prepare = format!("PREPARE batch AS {}", statement());
+        connection.execute(AssertSqlSafe(prepare)).await.unwrap();
+        for minutes in [4_000, 1_000] {
+            let explain = format!(
+                "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE batch
+                 (now() - interval '{minutes} min', 0, gen_random_uuid(), 2592000, 100, false)"
+            );
+            let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            let touched = rows(&plan[0]["Plan"]);
+            // Each merge and its user, at three nodes; not one of the tickets.
+            assert!((300.0..=1_000.0).contains(&touched), "{touched}: {plan:#}");
+        }
     }
 }
