@@ -4,8 +4,8 @@
 #   $dir/rabbitmq/         data, cookie, configuration, pids
 #   $dir/rabbitmq/ports    AMQP, management, distribution, epmd
 #   $dir/rabbitmq.log      what it prints; rabbitmq/log/ has its own logs
-# Nodes of one cluster (../cluster) share an epmd, in $epmd_dir, and differ in
-# their name, $rmq_node.
+# Nodes of one cluster (../cluster) share an epmd, in $epmd_dir, differ in their
+# name, $rmq_node, and have settings of their own, $rmq_more_args.
 
 rmq_port() { # amqp|management|dist|epmd
     sed -n "s/^$1=//p" "$dir/rabbitmq/ports" 2>/dev/null
@@ -29,7 +29,7 @@ rmq_env() {
         RABBITMQ_ENABLED_PLUGINS_FILE=$dir/rabbitmq/enabled_plugins \
         RABBITMQ_PID_FILE=$dir/rabbitmq/ready.pid RABBITMQ_DIST_PORT ERL_EPMD_PORT=$epmd \
         ERL_EPMD_ADDRESS=127.0.0.1 \
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}' \
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} ${rmq_more_args:-}" \
         RUNNING_UNDER_SYSTEMD=true # no shell between us and the node
     RABBITMQ_DIST_PORT=$(rmq_port dist)
 }
