@@ -11,6 +11,7 @@ mod harness;
 
 mod broker;
 mod chaos;
+mod cluster;
 mod commands;
 mod crashes;
 mod dead_letters;

@@ -1,5 +1,6 @@
 //! What every test stands on: a help desk in a database of its own, and queues under names of its own.
 
+mod cluster;
 mod desk;
 mod dice;
 mod environment;
@@ -15,6 +16,7 @@ mod verified;
 mod worker;
 mod writer;
 
+pub use cluster::{Cluster, members};
 pub use desk::{Desk, envelope};
 pub use dice::Dice;
 pub use process::{Output, Process, command, output};

@@ -13,12 +13,15 @@ pub struct OwnServers {
 impl OwnServers {
     /// Starts them; takes some seconds.
     pub fn start() -> Self {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/local/servers");
+        Self::start_with("deploy/local/servers", &["--fast"])
+    }
+
+    pub(super) fn start_with(script: &str, arguments: &[&str]) -> Self {
         let servers = Self {
-            script,
+            script: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(script),
             directory: tempfile::tempdir().unwrap(),
         };
-        servers.run("start", &["--fast"]);
+        servers.run("start", arguments);
         servers
     }
 
@@ -33,7 +36,7 @@ impl OwnServers {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The value of a variable that `deploy/local/servers env` exports.
+    /// The value of a variable that the script's `env` exports.
     pub fn address(&self, variable: &str) -> String {
         let environment = self.run("env", &[]);
         let prefix = format!("export {variable}=");
