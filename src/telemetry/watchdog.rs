@@ -76,9 +76,9 @@ mod tests {
         let health = Health::default();
         let _stuck = health.pulse("relay", Duration::from_millis(10));
         let _alive = health.pulse("sweep", Duration::from_mins(1));
-        let (named, names) = channel();
+        let (named, heard) = channel();
         let watchdog = Watchdog::calling(health, move |stuck| named.send(stuck).unwrap());
-        assert_eq!(names.recv().unwrap(), ["relay"]);
+        assert_eq!(heard.recv().unwrap(), ["relay"]);
         drop(watchdog);
     }
 
@@ -86,14 +86,14 @@ mod tests {
     fn it_is_silent_while_all_beat_and_once_it_is_dropped() {
         let health = Health::default();
         let pulse = health.pulse("relay", LOOK * 10);
-        let (named, names) = channel();
+        let (named, heard) = channel();
         let watchdog = Watchdog::calling(health, move |stuck| named.send(stuck).unwrap());
         for _ in 0..4 {
-            assert_eq!(names.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout));
+            assert_eq!(heard.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout));
             pulse.beat();
         }
         drop(watchdog);
         // The thread ends, and with it the sender.
-        assert!(names.recv().is_err());
+        assert!(heard.recv().is_err());
     }
 }

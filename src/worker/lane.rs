@@ -170,9 +170,13 @@ impl Consuming {
         let mut passed_over = 0;
         loop {
             match timeout(SILENCE, session.next()).await {
-                Ok(Some(Ok(delivery))) if let Some(hand) = hand => return Ok((hand, delivery)),
+                Ok(Some(Ok(delivery))) => {
+                    // Without a hand the session was at its end, and what it still gives comes again.
+                    let hand = hand.ok_or_else(|| session.cancelled())?;
+                    return Ok((hand, delivery));
+                }
                 Ok(Some(Err(error))) => return Err(error),
-                Ok(_) => return Err(session.cancelled()),
+                Ok(None) => return Err(session.cancelled()),
                 // A connection that stands and a consumer that is silent for ever: it has been seen.
                 Err(_) => {
                     let is_owed = session.check().await? && self.breaker.is_idle();
