@@ -92,14 +92,18 @@ impl Account {
         no(self.by_token && has_id(s), "source_external_id")?;
         no(self.by_token && has_id(t), "target_external_id")?;
         // A10: a source is in one merge at a time, a target may receive several, nobody is both.
-        let conflicts = self.merges.iter().any(|(key, merge)| {
-            let is_part = [source, target].contains(&merge.source) || merge.target == source;
-            merge.holds_users && *key != request.key && is_part
-        });
-        if conflicts {
+        if self.conflicts(request) {
             Err(Answer::PutOff)
         } else {
             Ok(())
         }
+    }
+
+    pub fn conflicts(&self, request: &Request) -> bool {
+        let (source, target) = (request.source, request.target);
+        self.merges.iter().any(|(key, merge)| {
+            let is_part = [source, target].contains(&merge.source) || merge.target == source;
+            merge.holds_users && *key != request.key && is_part
+        })
     }
 }

@@ -187,6 +187,7 @@ fn why() -> impl Strategy<Value = Why> {
         Why::Lasting,
         Why::Conflict,
         Why::Panic,
+        Why::DeliveryLimit,
     ])
 }
 

@@ -12,12 +12,7 @@ use crate::harness::envelope;
 
 impl Play {
     pub async fn fail(&mut self, request: &Request, why: Why, fence: Fence) -> Result<(), String> {
-        let Request { account, key, .. } = request;
-        let held = format!(
-            "SELECT coalesce(sum(fence), 0)::bigint FROM user_merge.merges
-             WHERE account_id = {account} AND idempotency_key = '{key}'"
-        );
-        let number = self.desk.number(&held).await;
+        let number = self.fence(request).await;
         let fence = match fence {
             Fence::Held if number > 0 => Some(number),
             Fence::Old if number > 0 => Some(number - 1),
@@ -35,14 +30,18 @@ impl Play {
             Why::Passing => (Cause::Error(&passing), "serialization", Some("40001"), true),
             Why::Lasting => (Cause::Error(&lasting), "schema", Some("42P01"), false),
             Why::Conflict => (Cause::Conflict, "conflicting_merge", None, false),
-            Why::Panic => (Cause::Panic, "panic", None, true),
+            Why::Panic => (Cause::Panic { fence }, "panic", None, true),
+            Why::DeliveryLimit => (Cause::DeliveryLimit, "delivery_limit", None, false),
         };
-        let is_fenced = sqlstate.is_some() && fence.is_some_and(|fence| fence != number);
+        let held_under = match why {
+            Why::Conflict | Why::DeliveryLimit => None,
+            Why::Passing | Why::Lasting | Why::Panic => fence,
+        };
         let failure = Failure {
             reason,
             sqlstate,
             may_pass,
-            is_fenced,
+            held_under,
         };
         let message = request.message();
         let given = self.mergers[0]

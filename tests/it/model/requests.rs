@@ -51,6 +51,8 @@ impl Account {
             target: request.target,
             state: "running",
             holds_users: false,
+            is_in_hand: false,
+            fence: 0,
             attempts: 0,
             moved: Moved::default(),
             late: 0,
@@ -64,8 +66,11 @@ impl Account {
     }
 
     /// An admitted merge that does not end in its first transaction.
-    pub fn hold(&mut self, request: &Request) {
-        self.record(request).holds_users = true;
+    pub fn hold(&mut self, request: &Request, fence: i64) {
+        let merge = self.record(request);
+        merge.holds_users = true;
+        merge.is_in_hand = true;
+        merge.fence = fence;
     }
 
     /// A part of it is committed (rule T8).
@@ -116,17 +121,26 @@ impl Account {
     }
 
     /// R7: a try failed. Returns how many did so far, and whether that is the end of it; none where nothing is
-    /// counted, because the merge has ended, is another pair's, or is somebody else's by now (rule R5).
+    /// counted, because the merge has ended, is another pair's, or is in somebody else's hands (rule R5), or the
+    /// conflict is over (rule A10).
     pub fn fail(&mut self, request: &Request, failure: Failure) -> Option<(i64, bool)> {
+        if failure.reason == "conflicting_merge" && !self.conflicts(request) {
+            return None;
+        }
         if let Some(merge) = self.merges.get(&request.key) {
             let is_ours = (merge.source, merge.target) == (request.source, request.target);
             let has_ended = ["completed", "rejected"].contains(&merge.state);
-            if !is_ours || has_ended || failure.is_fenced {
+            let is_theirs = match failure.held_under {
+                Some(fence) => fence != merge.fence,
+                None => merge.is_in_hand && failure.reason != "delivery_limit",
+            };
+            if !is_ours || has_ended || is_theirs {
                 return None;
             }
         }
         let most = self.rules.max_attempts;
         let merge = self.record(request);
+        merge.is_in_hand = false;
         merge.attempts += 1;
         let attempts = merge.attempts;
         if failure.may_pass && attempts < most {
@@ -159,8 +173,8 @@ pub struct Failure {
     pub reason: &'static str,
     pub sqlstate: Option<&'static str>,
     pub may_pass: bool,
-    /// The merge was held under an older number than it is now (rule R5).
-    pub is_fenced: bool,
+    /// The number under which the try held the merge, if it came that far (rule R5).
+    pub held_under: Option<i64>,
 }
 
 /// An event without its times; a merge's id stands as its key.

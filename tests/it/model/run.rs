@@ -87,12 +87,10 @@ impl Play {
             source,
             ..
         } = request;
-        let held = format!(
-            "SELECT count(*) FROM user_merge.merges WHERE account_id = {account}
-             AND idempotency_key = '{key}' AND holds_users AND state = 'running'"
-        );
-        if self.desk.number(&held).await == 0 {
-            return Ok(Moved::default());
+        let fence = self.fence(request).await;
+        let merge = self.account(request.account).merges.get(&request.key);
+        if fence <= merge.map_or(0, |merge| merge.fence) {
+            return Ok(Moved::default()); // it did not come to take the merge
         }
         let rows = |table: &str, id: &str, user: &str| {
             format!(
@@ -109,7 +107,7 @@ impl Play {
         if account.answer(request) != Answer::Merge {
             return Err("it was admitted against the rules".to_owned());
         }
-        account.hold(request);
+        account.hold(request, fence);
         let mut moved = Moved::default();
         for id in account.tickets_of(source) {
             if !tickets.contains(&id) {
@@ -123,6 +121,16 @@ impl Play {
         }
         account.progress(key, moved);
         Ok(moved)
+    }
+
+    /// The number under which a merge is held; 0 for none.
+    pub async fn fence(&self, request: &Request) -> i64 {
+        let Request { account, key, .. } = request;
+        let sql = format!(
+            "SELECT coalesce(sum(fence), 0)::bigint FROM user_merge.merges
+             WHERE account_id = {account} AND idempotency_key = '{key}'"
+        );
+        self.desk.number(&sql).await
     }
 
     async fn ids(&self, sql: &str) -> Vec<i64> {

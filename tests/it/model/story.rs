@@ -36,6 +36,7 @@ pub enum Why {
     Lasting,
     Conflict,
     Panic,
+    DeliveryLimit,
 }
 
 /// Under which number the try that failed held its merge.

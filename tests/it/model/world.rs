@@ -99,6 +99,10 @@ pub struct Merge {
     pub state: &'static str,
     /// It was admitted and is unfinished: its users take part in it (rule A10).
     pub holds_users: bool,
+    /// Whoever runs it has been heard of since it last failed (rule R5).
+    pub is_in_hand: bool,
+    /// Under which number it was held when last looked at: the one thing that is asked of the database.
+    pub fence: i64,
     /// Tries that failed since it was asked for, or asked for again after it had been given up (rule R7).
     pub attempts: i64,
     pub moved: Moved,
