@@ -132,7 +132,7 @@ async fn a_worker_at_work_gives_nothing_to_report() {
         queues.send(request).await;
     }
     let plan = Plan {
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
         batch: 7,
         ..desk.plan()
     };
