@@ -12,6 +12,7 @@ mod heard;
 mod helpdesk;
 mod ledger;
 mod load;
+mod mistakes;
 mod plan;
 mod size;
 mod stage;
@@ -131,8 +132,9 @@ async fn settle(
         ledger.line(&format!("dead letters sent again: {reason}"), *times);
     }
 
-    audit::record_fate(stage, &fate).await;
-    let wrong = audit::audit(stage).await;
+    let mut connection = stage.pool.acquire().await.unwrap();
+    audit::record_fate(&mut connection, &fate).await;
+    let wrong = audit::audit(&mut connection).await;
     for (name, sql) in [
         ("tickets", "SELECT count(*) FROM chaos.all_tickets"),
         (

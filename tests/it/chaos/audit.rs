@@ -1,8 +1,6 @@
 //! Counts at the end, by SQL of its own: what each look finds is wrong.
 
-use sqlx::AssertSqlSafe;
-
-use super::stage::Stage;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Where everybody ended up: `fate` of whom no merge concerns is the user itself.
 const FINAL: &str = "
@@ -17,7 +15,7 @@ const FINAL: &str = "
     ANALYZE";
 
 /// What must not be, and how to find it: a line for each case.
-const LOOKS: [(&str, &str); 17] = [
+pub const LOOKS: [(&str, &str); 17] = [
     (
         "T1, T7: a ticket is not there once, or has another requester than the one it must have",
         "SELECT format('%s/%s of %s: %s', r.account_id, r.id, r.owner, string_agg(t.requester_id::text, ' '))
@@ -136,13 +134,12 @@ const LOOKS: [(&str, &str); 17] = [
     ),
 ];
 
-/// Everything that is wrong in the database, a few cases of each.
-pub async fn audit(stage: &Stage) -> Vec<String> {
-    sqlx::raw_sql(FINAL).execute(&stage.pool).await.unwrap();
+/// Everything that is wrong in the database, a few cases of each, after [`record_fate`].
+pub async fn audit(connection: &mut PgConnection) -> Vec<String> {
     let mut wrong = Vec::new();
     for (what, sql) in LOOKS {
         let cases: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_all(&stage.pool)
+            .fetch_all(&mut *connection)
             .await
             .unwrap();
         if !cases.is_empty() {
@@ -154,13 +151,17 @@ pub async fn audit(stage: &Stage) -> Vec<String> {
 }
 
 /// Writes down where the merges lead.
-pub async fn record_fate(stage: &Stage, fate: &[(i64, i64, i64)]) {
+pub async fn record_fate(connection: &mut PgConnection, fate: &[(i64, i64, i64)]) {
+    sqlx::raw_sql(FINAL)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     for (account, user, end) in fate {
         sqlx::query("INSERT INTO chaos.fate VALUES ($1, $2, $3)")
             .bind(account)
             .bind(user)
             .bind(end)
-            .execute(&stage.pool)
+            .execute(&mut *connection)
             .await
             .unwrap();
     }

@@ -15,7 +15,7 @@ use super::size::Size;
 
 /// What the test remembers, written in the transactions of the help desk themselves: who a ticket belongs to, as
 /// the help desk means it, and who was copied how often. No merge touches it.
-const RECORD: &str = "
+pub const RECORD: &str = "
     CREATE SCHEMA chaos;
     CREATE TABLE chaos.tickets (account_id bigint, id bigint, owner bigint NOT NULL,
         first bigint, given boolean NOT NULL DEFAULT false, PRIMARY KEY (account_id, id));
@@ -23,7 +23,7 @@ const RECORD: &str = "
         PRIMARY KEY (account_id, ticket_id, user_id));
     CREATE TABLE chaos.fate (account_id bigint, user_id bigint, final bigint NOT NULL,
         PRIMARY KEY (account_id, user_id));
-    INSERT INTO helpdesk.accounts (id, name) VALUES (1, 'one'), (2, 'two')";
+    INSERT INTO helpdesk.accounts (id, name) VALUES (1, 'one'), (2, 'two') ON CONFLICT DO NOTHING";
 
 /// The ground that a run stands on.
 pub struct Stage {
@@ -57,7 +57,11 @@ impl Stage {
         };
         stage.declare().await;
         sqlx::raw_sql(RECORD).execute(&stage.pool).await.unwrap();
-        stage.residents(size.limit + 1).await;
+        let sql = residents(size.limit + 1);
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&stage.pool)
+            .await
+            .unwrap();
         stage
     }
 
@@ -70,29 +74,6 @@ impl Stage {
             .await
             .unwrap();
         connection.close().await;
-    }
-
-    /// Agents, bystanders with tickets, and those who must not be merged.
-    async fn residents(&self, too_many: i64) {
-        for account in ACCOUNTS {
-            let (first, after) = (BYSTANDERS.start, BYSTANDERS.end);
-            let sql = format!(
-                "INSERT INTO helpdesk.users (account_id, id, role, name, verified)
-                 SELECT {account}, id, 'end_user', 'bystander', true FROM generate_series({first}, {after} - 1) id
-                 UNION ALL SELECT {account}, {AGENT}, 'agent', 'agent', true
-                 UNION ALL SELECT {account}, {UNVERIFIED}, 'end_user', 'unverified', false
-                 UNION ALL SELECT {account}, {TOO_MANY}, 'end_user', 'too many', true;
-                 INSERT INTO chaos.tickets (account_id, id, owner)
-                 SELECT {account}, id, {first} + id % ({after} - {first}) FROM generate_series(1, 200) id
-                 UNION ALL SELECT {account}, 1000 + n, {TOO_MANY} FROM generate_series(1, {too_many}) n;
-                 {}",
-                tickets_of_record(account, "id < 900000")
-            );
-            sqlx::raw_sql(AssertSqlSafe(sql))
-                .execute(&self.pool)
-                .await
-                .unwrap();
-        }
     }
 
     /// Makes a group's users and tickets, all or nothing, whatever happens to the server meanwhile.
@@ -124,6 +105,26 @@ impl Stage {
     }
 }
 
+/// Makes agents, bystanders with tickets, and those who must not be merged.
+pub fn residents(too_many: i64) -> String {
+    let (first, after) = (BYSTANDERS.start, BYSTANDERS.end);
+    let of_account = |account: i64| {
+        format!(
+            "INSERT INTO helpdesk.users (account_id, id, role, name, verified)
+             SELECT {account}, id, 'end_user', 'bystander', true FROM generate_series({first}, {after} - 1) id
+             UNION ALL SELECT {account}, {AGENT}, 'agent', 'agent', true
+             UNION ALL SELECT {account}, {UNVERIFIED}, 'end_user', 'unverified', false
+             UNION ALL SELECT {account}, {TOO_MANY}, 'end_user', 'too many', true;
+             INSERT INTO chaos.tickets (account_id, id, owner)
+             SELECT {account}, id, {first} + id % ({after} - {first}) FROM generate_series(1, 200) id
+             UNION ALL SELECT {account}, 1000 + n, {TOO_MANY} FROM generate_series(1, {too_many}) n;
+             {}",
+            tickets_of_record(account, "id < 900000")
+        )
+    };
+    ACCOUNTS.map(of_account).concat()
+}
+
 fn exists(account: i64, user: i64) -> String {
     format!(
         "SELECT EXISTS (SELECT FROM helpdesk.users WHERE account_id = {account} AND id = {user})"
@@ -147,7 +148,8 @@ fn tickets_of_record(account: i64, which: &str) -> String {
     )
 }
 
-fn people(group: &Group) -> String {
+/// Makes a group's users, their tickets and CCs, and the record of them.
+pub fn people(group: &Group) -> String {
     let (account, first_ticket) = (group.account, 1_000_000 + group.number * 30_000);
     let mut sql = String::new();
     let mut next = first_ticket;
