@@ -54,7 +54,7 @@ async fn open(servers: &OwnServers) -> PgPool {
     .execute(&pool)
     .await
     .unwrap();
-    ledger::fill(&pool, SOURCES, LARGE_ONE_IN).await;
+    ledger::fill(&pool, 1..=SOURCES, LARGE_ONE_IN).await;
     pool
 }
 

@@ -12,6 +12,8 @@ use crate::harness::{Cluster, Desk, Process, eventually};
 
 /// Requests that are sent and not done yet, for as long as nodes are killed.
 const BACKLOG: i64 = 120;
+/// Users that are made at a time, for as long as it takes.
+const BATCH: i64 = 400;
 
 /// Sends one request after the other, never too far ahead, until it is told to stop: how many, and how many
 /// attempts failed.
@@ -29,6 +31,9 @@ fn publish(
                 continue;
             }
             source += 1;
+            if source % BATCH == 1 {
+                ledger::fill(&pool, source..=source + BATCH - 1, 50).await;
+            }
             let lane = LANES[usize::from(source % 3 == 0)];
             failed += upstream
                 .send_until_stored(lane, &ledger::request(source))
@@ -67,8 +72,6 @@ async fn d2_nothing_is_lost_and_nothing_done_twice_while_leaders_are_killed() {
     let kills = if whole { 20 } else { 3 };
     let (cluster, mut desk, upstream) = open().await;
     slow(&mut desk).await;
-    // More than can be done in any time that this takes.
-    ledger::fill(&desk.pool, 1_000 * i64::try_from(kills).unwrap(), 50).await;
     let stop = Arc::new(AtomicBool::new(false));
     let publishing = publish(upstream, desk.pool.clone(), stop.clone());
     let mut workers = [Process::worker(&desk), Process::worker(&desk)];

@@ -5,6 +5,7 @@
 //! ones; `i % 3` archived ones; a CC on somebody else's ticket; an e-mail address.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -13,6 +14,8 @@ use user_merge::domain::MergeRequest;
 use crate::harness::{eventually, key};
 
 const LARGE: i64 = 2_000;
+/// Tickets from here on are somebody else's.
+const OTHERS: i64 = 900_000_000;
 
 pub fn target(source: i64) -> i64 {
     1_000_000 + source / 4
@@ -23,24 +26,27 @@ pub fn request(source: i64) -> MergeRequest {
     key(&format!("ledger-{source}"), source, target(source))
 }
 
-/// Makes sources from 1 to this, and all that they have; one in so many is a large one.
-pub async fn fill(pool: &PgPool, sources: i64, one_in: i64) {
+/// Makes these sources, and all that they have; one in so many is a large one.
+pub async fn fill(pool: &PgPool, sources: RangeInclusive<i64>, one_in: i64) {
+    let (first, last) = sources.into_inner();
+    let sources = format!("generate_series({first}, {last}) i");
     let statements = format!(
         "INSERT INTO helpdesk.users (account_id, id, role, name, verified)
-         SELECT 1, id, 'end_user', 'someone', true FROM generate_series(1, {sources}) id
-         UNION ALL SELECT 1, 1000000 + id, 'end_user', 'someone', true FROM generate_series(0, {sources} / 4) id
-         UNION ALL SELECT 1, 2000000, 'end_user', 'someone', true;
+         SELECT 1, i, 'end_user', 'someone', true FROM {sources}
+         UNION ALL SELECT 1, 1000000 + t, 'end_user', 'someone', true FROM generate_series({first} / 4, {last} / 4) t
+         UNION ALL SELECT 1, 2000000, 'end_user', 'someone', true
+         ON CONFLICT DO NOTHING;
          INSERT INTO helpdesk.tickets (account_id, id, requester_id, submitter_id, status, subject)
-         SELECT 1, i * 10000 + n, i, i, 'open', 'subject' FROM generate_series(1, {sources}) i,
+         SELECT 1, i * 10000 + n, i, i, 'open', 'subject' FROM {sources},
              generate_series(1, CASE WHEN i % {one_in} = 0 THEN {LARGE} ELSE i % 4 END) n
-         UNION ALL SELECT 1, 900000000 + i, 2000000, 2000000, 'open', 'subject' FROM generate_series(1, {sources}) i;
+         UNION ALL SELECT 1, {OTHERS} + i, 2000000, 2000000, 'open', 'subject' FROM {sources};
          INSERT INTO helpdesk.archived_tickets
              (account_id, id, requester_id, submitter_id, status, subject, created_at, updated_at)
          SELECT 1, i * 10000 + 5000 + n, i, i, 'closed', 'subject', now(), now()
-         FROM generate_series(1, {sources}) i, generate_series(1, i % 3) n;
-         INSERT INTO helpdesk.ticket_ccs SELECT 1, 900000000 + i, i FROM generate_series(1, {sources}) i;
+         FROM {sources}, generate_series(1, i % 3) n;
+         INSERT INTO helpdesk.ticket_ccs SELECT 1, {OTHERS} + i, i FROM {sources};
          INSERT INTO helpdesk.user_identities (account_id, user_id, kind, value, is_primary)
-         SELECT 1, i, 'email', 'u' || i || '@example.com', true FROM generate_series(1, {sources}) i;
+         SELECT 1, i, 'email', 'u' || i || '@example.com', true FROM {sources};
          ANALYZE helpdesk.users, helpdesk.tickets"
     );
     sqlx::raw_sql(AssertSqlSafe(statements))
@@ -68,7 +74,7 @@ pub async fn until_done(pool: &PgPool, asked: i64) {
 /// Sources from 1 to `asked` are merged, and no others: every row is where it belongs, and every change is in the
 /// log once.
 pub async fn assert_merged_once(pool: &PgPool, asked: i64) {
-    let source = "CASE WHEN id >= 900000000 THEN NULL ELSE id / 10000 END";
+    let source = format!("CASE WHEN id >= {OTHERS} THEN NULL ELSE id / 10000 END");
     let goes = format!("CASE WHEN i <= {asked} THEN 1000000 + i / 4 END");
     for (what, violations) in [
         (
@@ -89,7 +95,7 @@ pub async fn assert_merged_once(pool: &PgPool, asked: i64) {
         (
             "a CC of the wrong user",
             format!(
-                "SELECT count(*) FROM (SELECT ticket_id - 900000000 AS i, user_id FROM helpdesk.ticket_ccs) c
+                "SELECT count(*) FROM (SELECT ticket_id - {OTHERS} AS i, user_id FROM helpdesk.ticket_ccs) c
                  WHERE user_id <> coalesce({goes}, i)"
             ),
         ),
@@ -107,7 +113,7 @@ pub async fn assert_merged_once(pool: &PgPool, asked: i64) {
                 "WITH moved AS (
                      SELECT id AS ticket, 'requester_id' AS field, {source} AS i FROM helpdesk.tickets
                      UNION ALL SELECT id, 'requester_id', {source} FROM helpdesk.archived_tickets
-                     UNION ALL SELECT ticket_id, 'cc', ticket_id - 900000000 FROM helpdesk.ticket_ccs),
+                     UNION ALL SELECT ticket_id, 'cc', ticket_id - {OTHERS} FROM helpdesk.ticket_ccs),
                  due AS (SELECT ticket, field, i::text AS old, ({goes})::text AS new FROM moved WHERE i <= {asked}),
                  log AS (SELECT ticket_id AS ticket, field, old_value AS old, new_value AS new
                      FROM helpdesk.ticket_events)

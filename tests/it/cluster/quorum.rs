@@ -139,7 +139,7 @@ async fn d2_without_a_quorum_nothing_is_acknowledged_and_with_it_all_goes_on() {
     let (cluster, mut desk, mut upstream) = open().await;
     desk.settings.database.lock_timeout = std::time::Duration::from_secs(50);
     desk.settings.database.statement_timeout = std::time::Duration::from_mins(1);
-    ledger::fill(&desk.pool, 10, 50).await;
+    ledger::fill(&desk.pool, 1..=10, 50).await;
     goes_on_with_the_quorum(&cluster, &desk, &mut upstream, 1, "pause_minority").await;
     goes_on_with_the_quorum(&cluster, &desk, &mut upstream, 3, "ignore").await;
     desk.assert_verified().await;

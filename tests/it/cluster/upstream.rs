@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
@@ -119,7 +120,41 @@ impl Upstream {
     /// Takes all messages out of a queue.
     pub async fn take(&mut self, queue: &str) -> Vec<serde_json::Value> {
         let channel = self.channel().await.unwrap();
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = channel.queue_declare(queue.into(), passive, FieldTable::default());
+        let there = declared.await.unwrap().message_count();
+        let own = self
+            .open
+            .as_ref()
+            .unwrap()
+            .0
+            .create_channel()
+            .await
+            .unwrap();
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let consumer = own.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+        let mut stream = consumer.await.unwrap();
         let mut bodies = Vec::new();
+        for _ in 0..there {
+            let Ok(Some(delivery)) = timeout(PATIENCE, stream.next()).await else {
+                break;
+            };
+            bodies.push(serde_json::from_slice(&delivery.unwrap().data).unwrap());
+        }
+        let tag = stream.tag();
+        own.basic_cancel(tag, BasicCancelOptions::default())
+            .await
+            .unwrap();
+        // What came after the count.
+        while let Ok(Some(delivery)) = timeout(Duration::from_millis(500), stream.next()).await {
+            bodies.push(serde_json::from_slice(&delivery.unwrap().data).unwrap());
+        }
         let options = BasicGetOptions { no_ack: true };
         while let Some(got) = channel.basic_get(queue.into(), options).await.unwrap() {
             bodies.push(serde_json::from_slice(&got.delivery.data).unwrap());
@@ -129,7 +164,6 @@ impl Upstream {
 
     /// Consumes this many messages, and settles none.
     pub async fn hold(&mut self, queue: &str, count: u16) -> Vec<Delivery> {
-        use futures_util::StreamExt as _;
         let channel = self.channel().await.unwrap();
         channel
             .basic_qos(count, BasicQosOptions::default())
