@@ -40,7 +40,12 @@ impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, reply_timeout: Duration) -> Self {
         Self {
             properties: Properties::from_amqp(&delivery.properties),
-            delivery_count: delivery_count(&delivery.properties),
+            // On a first delivery the broker says nothing, and a header would be the sender's word.
+            delivery_count: if delivery.redelivered {
+                delivery_count(&delivery.properties)
+            } else {
+                0
+            },
             redelivered: delivery.redelivered,
             body: delivery.data,
             taken: Instant::now(),

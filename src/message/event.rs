@@ -161,9 +161,16 @@ impl OutcomeEvent {
 
     /// The AMQP `message_id`: `<type>:<record>`. The record is the row that keeps this outcome, not the
     /// merge: a repeated event has another event's `merge_id`, and is still a message of its own.
+    ///
+    /// A merge may fail, be replayed and fail again: each failure is news, and has its time in the id.
     #[must_use]
     pub fn message_id(&self, record: Uuid) -> String {
-        format!("{}:{record}", self.event_type)
+        let id = format!("{}:{record}", self.event_type);
+        if self.event_type == EventType::Failed {
+            format!("{id}:{}", self.completed_at.timestamp_micros())
+        } else {
+            id
+        }
     }
 
     /// The routing key on the topic exchange: the type.

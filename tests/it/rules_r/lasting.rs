@@ -82,6 +82,18 @@ async fn fails_at_once(fault: &str, repair: &str, sqlstate: &str, reason: &str, 
     );
     assert_each_moved_once(&desk, 0).await;
 
+    queues
+        .publish("user-merge.requests", &dead.body, dead.properties)
+        .await;
+    let again = queues.event().await;
+    let dead = queues.next("user-merge.dead").await;
+    assert_eq!(again.json()["type"], "merge.failed");
+    assert_ne!(
+        again.properties.message_id(),
+        event.properties.message_id(),
+        "a second failure is no repetition of the first"
+    );
+
     desk.execute(repair).await;
     queues
         .publish("user-merge.requests", &dead.body, dead.properties)
