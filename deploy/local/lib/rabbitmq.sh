@@ -34,18 +34,19 @@ rmq_env() {
     RABBITMQ_DIST_PORT=$(rmq_port dist)
 }
 
-# Bash's own TCP: curl may not be installed.
-rmq_answers() {
-    local reply=
+# Bash's own TCP: curl may not be installed. A server that is starting or dying
+# may hang up before we have asked: that must not end the script (SIGPIPE).
+rmq_answers() (
+    trap '' PIPE
+    reply=
     {
-        exec 3<>"/dev/tcp/127.0.0.1/$(rmq_port management)" || return 1
+        exec 3<>"/dev/tcp/127.0.0.1/$(rmq_port management)" || exit 1
         printf 'GET /api/health/checks/port-listener/%s HTTP/1.0\r\nAuthorization: Basic %s\r\n\r\n' \
             "$(rmq_port amqp)" "$(printf 'guest:guest' | base64)" >&3
         read -t 5 -r reply <&3 || true
-        exec 3>&-
     } 2>/dev/null
     [[ $reply == *' 200 '* ]]
-}
+)
 
 epmd_up() {
     epmd_is_up && return 0
