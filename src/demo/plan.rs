@@ -1,12 +1,12 @@
 //! The script: accounts, requests, and what the rules make of each.
 
 use crate::broker::Lane;
-use crate::domain::{IdempotencyKey, MergeRequest, Reason};
-use crate::message::DecodeReason;
+use crate::domain::{IdempotencyKey, MergeRequest};
 use crate::store::demo::Account;
 
 use super::cast;
 use super::script::{self, Scene};
+pub(super) use super::script::{Expect, Unreadable, When};
 
 /// How large the demo is.
 #[derive(Debug, Clone, Copy)]
@@ -17,32 +17,6 @@ pub struct Scale {
     pub merges: i64,
 }
 
-/// What a request comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expect {
-    /// The two are merged.
-    Completed,
-    /// They were, before (rules A3 and R3).
-    AlreadyMerged,
-    /// The recorded outcome, once more (rule R1).
-    Repeated,
-    /// A normal outcome too.
-    Rejected(Reason),
-}
-
-/// When a request is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
-    /// Before all others.
-    First,
-    /// While the first one is at work.
-    Meanwhile,
-    /// With most others.
-    Now,
-    /// After the outcome of the request at this place.
-    After(usize),
-}
-
 /// A request as the demo sends it.
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
@@ -50,14 +24,6 @@ pub(super) struct Planned {
     pub lane: Lane,
     pub expect: Expect,
     pub when: When,
-}
-
-/// A message that can't be read (rule R6).
-#[derive(Debug, Clone)]
-pub(super) struct Unreadable {
-    pub message_id: String,
-    pub body: String,
-    pub reason: DecodeReason,
 }
 
 /// One run of the demo.
@@ -190,6 +156,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::domain::Reason;
 
     fn plan() -> Plan {
         let scale = Scale {

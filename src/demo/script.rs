@@ -3,10 +3,35 @@
 use super::cast::{
     ELSEWHERE, LARGE, LARGE_NEXT, LARGE_TARGET, NOBODY, SHOWN, SHOWN_TARGET, TOO_LARGE,
 };
-use super::plan::{Expect, Unreadable, When};
 use crate::domain::Reason;
 use crate::message::DecodeReason;
 use crate::store::demo::Account;
+
+/// What a request comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// The two are merged.
+    Completed,
+    /// They were, before (rules A3 and R3).
+    AlreadyMerged,
+    /// The recorded outcome, once more (rule R1).
+    Repeated,
+    /// A normal outcome too.
+    Rejected(Reason),
+}
+
+/// When a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Before all others.
+    First,
+    /// While the first one is at work.
+    Meanwhile,
+    /// With most others.
+    Now,
+    /// After the outcome of the request at this place.
+    After(usize),
+}
 
 /// A request of the script; `When::After` counts back from its own place.
 #[derive(Clone, Copy)]
@@ -16,6 +41,14 @@ pub(super) struct Scene {
     pub target: i64,
     pub expect: Expect,
     pub when: When,
+}
+
+/// A message that can't be read (rule R6).
+#[derive(Debug, Clone)]
+pub(super) struct Unreadable {
+    pub message_id: String,
+    pub body: String,
+    pub reason: DecodeReason,
 }
 
 const fn scene(name: &'static str, source: i64, target: i64, expect: Expect) -> Scene {

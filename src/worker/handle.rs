@@ -150,7 +150,7 @@ async fn run(
     pass: &Arc<Pass>,
 ) -> Result<Report, Failed> {
     let mut tries = Tries::new(worker.settings.retry.immediate, worker.settings.retry.base);
-    let pulse = Arc::new(worker.pulse(at_work(lane)));
+    let pulse = Arc::new(worker.merge_pulse(lane));
     let (pass, beat) = (pass.clone(), pulse.clone());
     let listener = Arc::new(move |step| {
         beat.beat();
@@ -172,13 +172,5 @@ async fn run(
         }
         debug!(cause = failed.error.class(), "trying again");
         metric::retries(failed.error.class());
-    }
-}
-
-/// What the watchdog calls the work on a lane's merges.
-pub(super) const fn at_work(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Interactive => "interactive merge",
-        Lane::Bulk => "bulk merge",
     }
 }

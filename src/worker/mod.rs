@@ -154,6 +154,14 @@ impl Worker {
         self.health.pulse(name, self.settings.worker.stuck_after)
     }
 
+    /// The same for work on one merge: a lane may turn while a merge of it is stuck.
+    fn merge_pulse(&self, lane: Lane) -> Pulse {
+        self.pulse(match lane {
+            Lane::Interactive => "interactive merge",
+            Lane::Bulk => "bulk merge",
+        })
+    }
+
     /// How long a message that is at work may be held, a slice of work and a slice of waiting: what was taken ahead
     /// waits behind it, and the broker's patience with all of them has an end.
     fn hold(&self) -> Duration {

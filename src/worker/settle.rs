@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tracing::{debug, error, info, warn};
 
-use super::{Worker, dead, handle, reply};
+use super::{Worker, dead, reply};
 use crate::broker::{Delivery, Destination, Lane};
 use crate::failpoint::failpoint;
 use crate::merge::{Cause, Ending, Given, Report};
@@ -97,7 +97,7 @@ async fn give_up_or_put_off(
     envelope: Envelope<'_>,
     cause: &Cause<'_>,
 ) {
-    let pulse = worker.pulse(handle::at_work(lane));
+    let pulse = worker.merge_pulse(lane);
     let given = worker.merger.fail(envelope, &delivery.body, cause).await;
     drop(pulse);
     match given {
