@@ -150,7 +150,7 @@ async fn settle(
             "SELECT coalesce(sum(late), 0)::bigint FROM user_merge.merges",
         ),
         (
-            "merges taken over after a crash",
+            "large merges taken up more than once",
             "SELECT count(*) FROM user_merge.merges WHERE fence > 1",
         ),
     ] {
