@@ -61,6 +61,15 @@ pub async fn completed(pool: &PgPool) -> Option<i64> {
     sqlx::query_scalar(completed).fetch_one(pool).await.ok()
 }
 
+/// The same for the interactive and the bulk lane.
+pub async fn completed_by_lane(pool: &PgPool) -> Option<[i64; 2]> {
+    let completed =
+        "SELECT count(*) FILTER (WHERE lane = 'interactive'), count(*) FILTER (WHERE lane = 'bulk')
+                     FROM user_merge.merges WHERE state = 'completed'";
+    let (interactive, bulk) = sqlx::query_as(completed).fetch_one(pool).await.ok()?;
+    Some([interactive, bulk])
+}
+
 /// Waits until so many are done, and all that they promised is published.
 pub async fn until_done(pool: &PgPool, asked: i64) {
     let unpublished = "SELECT count(*) FROM user_merge.outbox WHERE published_at IS NULL";
