@@ -54,11 +54,21 @@ impl Cluster {
 
     /// A line for each queue, its values between tabs, asked of this node.
     pub fn queues(&self, node: Node, columns: &[&str]) -> Vec<Vec<String>> {
-        let silent = ["list_queues", "--no-table-headers"];
-        let list = self.ctl(node, &[&silent, columns].concat());
-        list.lines()
-            .map(|line| line.split('\t').map(str::to_owned).collect())
-            .collect()
+        self.try_queues(node, columns)
+            .unwrap_or_else(|| panic!("node {node} doesn't list its queues"))
+    }
+
+    /// `None` where the node is not at work just now: one that was cut off pauses, and comes back by itself.
+    fn try_queues(&self, node: Node, columns: &[&str]) -> Option<Vec<Vec<String>>> {
+        let at = node.to_string();
+        let silent = [&at, "-q", "list_queues", "--no-table-headers"];
+        let list = self.0.ask("rabbitmqctl", &[&silent, columns].concat())?;
+        let lines = list.lines();
+        Some(
+            lines
+                .map(|line| line.split('\t').map(str::to_owned).collect())
+                .collect(),
+        )
     }
 
     /// The node of a queue's leader, asked of this node.
@@ -86,10 +96,10 @@ impl Cluster {
         what: &str,
         is_so: impl Fn(&[Vec<String>]) -> bool,
     ) {
-        let mut queues = Vec::new();
+        let mut queues = None;
         for _ in 0..60 {
-            queues = self.queues(node, columns);
-            if is_so(&queues) {
+            queues = self.try_queues(node, columns);
+            if queues.as_deref().is_some_and(&is_so) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

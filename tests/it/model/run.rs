@@ -18,16 +18,17 @@ type Ran = Result<Report, Failed>;
 
 impl Play {
     pub async fn run(&mut self, request: &Request, how: How) -> Result<(), String> {
+        let before = self.fence(request).await;
         match how {
             How::Whole | How::OneChunk => {
                 let ran = run(self.mergers[0].clone(), request.clone(), how).await;
                 let report = ran.map_err(|failed| format!("it failed: {failed}"))?;
-                self.ended(request, how, report.ending).await
+                self.ended(request, how, report.ending, before).await
             }
             How::Crash(seam) => match self.crash(request, seam).await {
-                Ok(report) => self.ended(request, how, report.ending).await,
+                Ok(report) => self.ended(request, how, report.ending, before).await,
                 Err(failed) if failed.error.is_outage() => {
-                    let moved = self.adopt(request).await?;
+                    let moved = self.adopt(request, before).await?;
                     let what = if moved.all() > 0 {
                         "crashed between chunks"
                     } else {
@@ -38,13 +39,19 @@ impl Play {
                 }
                 Err(failed) => Err(format!("no crash, but: {failed}")),
             },
-            How::Twice => self.run_twice(request).await,
+            How::Twice => self.run_twice(request, before).await,
             How::Fails(why) => self.fail(request, why, Fence::Unknown).await,
         }
     }
 
     /// Takes the reported ending over into the model, if it is the one that the rules want.
-    async fn ended(&mut self, request: &Request, how: How, ending: Ending) -> Result<(), String> {
+    async fn ended(
+        &mut self,
+        request: &Request,
+        how: How,
+        ending: Ending,
+        before: i64,
+    ) -> Result<(), String> {
         let answer = self.account(request.account).answer(request);
         match ending {
             Ending::Rejected(reason) => self.count(reason.label()),
@@ -57,7 +64,7 @@ impl Play {
                 return Ok(());
             }
             (Answer::Merge, Ending::SliceOver) if matches!(how, How::OneChunk) => {
-                let moved = self.adopt(request).await?;
+                let moved = self.adopt(request, before).await?;
                 return (moved.all() > 0)
                     .then_some(())
                     .ok_or_else(|| "a slice that moved nothing".to_owned());
@@ -79,8 +86,8 @@ impl Play {
     }
 
     /// After a part of a merge: how far it got is its own affair, but each row must be as it was, or as the rules
-    /// want it.
-    async fn adopt(&mut self, request: &Request) -> Result<Moved, String> {
+    /// want it. `before`: the number under which the merge was held before this run.
+    async fn adopt(&mut self, request: &Request, before: i64) -> Result<Moved, String> {
         let Request {
             account,
             key,
@@ -88,8 +95,7 @@ impl Play {
             ..
         } = request;
         let fence = self.fence(request).await;
-        let merge = self.account(request.account).merges.get(&request.key);
-        if fence <= merge.map_or(0, |merge| merge.fence) {
+        if fence <= before {
             return Ok(Moved::default()); // it did not come to take the merge
         }
         let rows = |table: &str, id: &str, user: &str| {
@@ -157,7 +163,7 @@ impl Play {
         running.await.unwrap()
     }
 
-    async fn run_twice(&mut self, request: &Request) -> Result<(), String> {
+    async fn run_twice(&mut self, request: &Request, before: i64) -> Result<(), String> {
         let running =
             [0, 1].map(|n| tokio::spawn(run(self.mergers[n].clone(), request.clone(), How::Twice)));
         let mut endings = Vec::new();
@@ -174,7 +180,7 @@ impl Play {
         // Whichever came first, the other found its record.
         endings.sort_by_key(|ending| *ending == Ending::Repeated);
         for ending in &endings {
-            self.ended(request, How::Twice, *ending).await?;
+            self.ended(request, How::Twice, *ending, before).await?;
         }
         if endings.is_empty() {
             return Err("of two at once both were fenced".to_owned());
