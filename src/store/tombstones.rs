@@ -73,6 +73,8 @@ pub async fn next_batch(
         FROM user_merge.merges m
         LEFT JOIN helpdesk.users u
           ON u.account_id = m.account_id AND u.id = m.source_user_id AND u.merged_into IS NOT NULL
+         -- What comes late is the merge's that did the work, not that of a request for the same pair after it.
+         AND m.outcome ->> 'already_merged' IS DISTINCT FROM 'true'
         WHERE m.state = 'completed'
           -- One comparison, so that it is where the index begins: a batch late in the round costs what the first does.
           AND (m.completed_at, m.account_id, m.id)

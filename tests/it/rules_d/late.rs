@@ -5,7 +5,7 @@ use std::time::Duration;
 use user_merge::domain::MergeId;
 use user_merge::merge::Ending;
 
-use crate::harness::{Desk, Queues, Running, eventually, request};
+use crate::harness::{Desk, Queues, Running, eventually, key, request};
 
 const WINDOW: f64 = 3600.0;
 
@@ -294,4 +294,25 @@ async fn d4_a_late_address_is_moved_on() {
     );
     assert_eq!(late(&desk).await, ["1:1"]);
     assert_eq!(sweep(&desk).await, 0);
+}
+
+/// D4, R3: what comes late between the looks at a merge and at a later request for the same pair is the merge's.
+#[tokio::test]
+async fn d4_what_comes_late_belongs_to_the_merge_that_did_the_work() {
+    let desk = Desk::open().await;
+    desk.users([1, 2]).await;
+    let merge = merged(&desk, 1, 2).await;
+    let again = desk.run(&key("again", 1, 2)).await.unwrap();
+    assert_eq!(again.ending, Ending::AlreadyMerged);
+
+    let (_, cursor) = desk.merger().move_late(None, WINDOW, 1).await.unwrap();
+    assert!(cursor.is_some(), "the later request is looked at next");
+    desk.tickets(20, 1, 1, "new").await;
+    let (moved, _) = desk.merger().move_late(cursor, WINDOW, 100).await.unwrap();
+    assert_eq!(moved, 0);
+    assert_eq!(sweep(&desk).await, 1);
+    let by = format!(
+        "SELECT count(*) FROM helpdesk.ticket_events WHERE ticket_id = 20 AND merge_id = '{merge}'"
+    );
+    assert_eq!(desk.number(&by).await, 1);
 }
