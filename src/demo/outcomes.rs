@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Expect, Plan};
+use super::plan::Plan;
+use super::script::Expect;
 use super::tally::Tally;
 use crate::broker::Properties;
 use crate::domain::Reason;

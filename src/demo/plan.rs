@@ -5,8 +5,7 @@ use crate::domain::{IdempotencyKey, MergeRequest};
 use crate::store::demo::Account;
 
 use super::cast;
-use super::script::{self, Scene};
-pub(super) use super::script::{Expect, Unreadable, When};
+use super::script::{self, Expect, Scene, Unreadable, When};
 
 /// How large the demo is.
 #[derive(Debug, Clone, Copy)]

@@ -10,9 +10,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::ground;
-use super::plan::{Plan, Planned, Unreadable, When};
+use super::plan::{Plan, Planned};
 use super::progress::Progress;
 use super::screen::Screen;
+use super::script::{Unreadable, When};
 use super::tally::Tally;
 use crate::broker::{
     self, Connection, Destination, Lane, Outgoing, Properties, Publisher, Subscriber, peek,

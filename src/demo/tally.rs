@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::plan::{Expect, Plan};
+use super::plan::Plan;
+use super::script::Expect;
 use crate::message::{EventType, OutcomeEvent};
 
 /// The outcomes heard so far, each with its request.

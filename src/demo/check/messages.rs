@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::plan::Expect;
+use super::super::script::Expect;
 use super::{Check, Evidence, check, count, thousands};
 use crate::store::demo::Recorded;
 
