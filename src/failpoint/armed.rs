@@ -154,7 +154,7 @@ impl Armed {
 }
 
 impl Point {
-    /// Does what the point is armed for; see [`failpoint!`](super::failpoint).
+    /// Does what the point is armed for. Called by `failpoint!`.
     pub async fn reach(self) -> Result<(), Fault> {
         let armed = ARMED.get().into_iter().flatten();
         for armed in armed.filter(|armed| armed.point == self) {
