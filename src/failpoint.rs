@@ -65,6 +65,9 @@ points! {
     ChunkMoved = "chunk.moved", "Its rows are moved, logged and counted, and not committed.";
     ChunkCommitted = "chunk.committed", "It is committed.";
 
+    AllTicketsLocked = "all_tickets.locked", "All tickets of a locked source are locked.";
+    AllArchivedTicketsLocked = "all_archived_tickets.locked", "All its archived tickets are locked.";
+
     LastBegun = "last.begun", "The last transaction of a large merge has begun.";
     LastLocked = "last.locked", "Both users are locked.";
     LastLookedUp = "last.looked_up", "The merge was found to be still this worker's.";

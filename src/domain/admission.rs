@@ -8,8 +8,7 @@ mod properties;
 mod tests;
 
 /// What a user may do in the help desk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Someone who asks for help; only these are merged (rule A6).
     EndUser,
@@ -17,6 +16,19 @@ pub enum Role {
     Agent,
     /// Someone who runs the help desk.
     Admin,
+}
+
+impl Role {
+    /// Reads the word that the help desk has for it.
+    #[must_use]
+    pub fn parse(label: &str) -> Option<Self> {
+        match label {
+            "end_user" => Some(Self::EndUser),
+            "agent" => Some(Self::Agent),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
 }
 
 /// What admission has to know of one user. Facts only, no values: nothing personal gets here.

@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{OrganizationId, ProfileCounts, phone};
 
 /// What an identity is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IdentityKind {
     /// An e-mail address.
     Email,
@@ -23,6 +20,20 @@ pub enum IdentityKind {
 }
 
 impl IdentityKind {
+    const ALL: [Self; 5] = [
+        Self::Email,
+        Self::Phone,
+        Self::X,
+        Self::Facebook,
+        Self::Google,
+    ];
+
+    /// Reads the word that the help desk has for it.
+    #[must_use]
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.label() == label)
+    }
+
     const fn label(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -35,7 +46,7 @@ impl IdentityKind {
 }
 
 /// One identity of a user.
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Its id, unique within the account.
     pub id: i64,

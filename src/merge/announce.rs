@@ -4,54 +4,109 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Merger;
+use super::{Ending, Merger, Report};
 use crate::domain::{MergeId, MergeRequest, Pair, ProfileCounts, Reason, Rejection};
+use crate::failpoint::failpoint;
 use crate::message::{DeletionRequest, Failure, MergeRun, OutcomeEvent};
 use crate::store::merges::{Envelope, Progress, Record, Settlement, State, settle};
 use crate::store::outbox::{Destination, Draft, Promised, promise};
 use crate::store::{Error, Result, Transaction};
 
-/// How the row ends.
+/// How a merge ends.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct End<'a> {
-    pub state: State,
-    pub rejection: Option<Reason>,
-    pub last_error: Option<&'a str>,
+pub(super) enum End<'a> {
+    Completed,
+    /// By a merge before it (rules A3 and R3).
+    AlreadyMerged,
+    Rejected(Reason),
+    /// A stable word says why.
+    Failed(&'a str),
+}
+
+/// An ending that is to be written and announced.
+pub(super) struct Ended<'a> {
+    pub envelope: Envelope<'a>,
+    pub record: Record,
+    /// What was moved in all, and what of it in this run.
+    pub progress: Progress,
+    pub moved: Progress,
+    pub end: End<'a>,
+    pub event: OutcomeEvent,
+    /// What follows from it besides the event.
+    pub drafts: Vec<Draft>,
+}
+
+impl End<'_> {
+    const fn state(self) -> State {
+        match self {
+            Self::Completed | Self::AlreadyMerged => State::Completed,
+            Self::Rejected(_) => State::Rejected,
+            Self::Failed(_) => State::Failed,
+        }
+    }
+
+    /// A failure has no ending of its own: its run has none.
+    const fn ending(self) -> Ending {
+        match self {
+            Self::Completed => Ending::Completed,
+            Self::AlreadyMerged => Ending::AlreadyMerged,
+            Self::Rejected(reason) => Ending::Rejected(reason),
+            Self::Failed(_) => Ending::PutOff,
+        }
+    }
+}
+
+impl<'a> Ended<'a> {
+    fn settlement(mut self) -> Result<Settlement<'a>> {
+        self.drafts.push(event(&self.event, self.record.id));
+        let (rejection, last_error) = match self.end {
+            End::Rejected(reason) => (Some(reason), None),
+            End::Failed(error) => (None, Some(error)),
+            End::Completed | End::AlreadyMerged => (None, None),
+        };
+        Ok(Settlement {
+            envelope: self.envelope,
+            record: self.record,
+            state: self.end.state(),
+            progress: self.progress,
+            rejection,
+            last_error,
+            outcome: serde_json::to_value(&self.event).map_err(|_| Error::Unreadable("outcome"))?,
+            drafts: self.drafts,
+        })
+    }
 }
 
 impl Merger {
-    /// Writes the end of a merge with the event that announces it and whatever else follows.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is one column group of the row that ends"
-    )]
+    /// Writes endings, each with the event that announces it and whatever else follows, in one statement. The
+    /// reports are in their order.
     pub(super) async fn settle(
         &self,
         tx: &mut Transaction,
-        envelope: Envelope<'_>,
-        record: Record,
-        progress: Progress,
-        end: End<'_>,
-        event: &OutcomeEvent,
-        mut drafts: Vec<Draft>,
-    ) -> Result<Vec<Promised>> {
-        drafts.push(self::event(event, record.id));
-        let outcome = serde_json::to_value(event).map_err(|_| Error::Unreadable("outcome"))?;
-        let End {
-            state,
-            rejection,
-            last_error,
-        } = end;
-        let settlement = Settlement {
-            envelope,
-            record,
-            state,
-            progress,
-            rejection,
-            last_error,
-            outcome: &outcome,
-        };
-        settle(tx, &settlement, drafts, self.lease.as_secs_f64()).await
+        ended: Vec<Ended<'_>>,
+    ) -> Result<Vec<Report>> {
+        if ended.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ends: Vec<End<'_>> = ended.iter().map(|ended| ended.end).collect();
+        let mut reports: Vec<Report> = ended
+            .iter()
+            .map(|ended| Report {
+                ending: ended.end.ending(),
+                moved: ended.moved,
+                ..Report::of(ended.record.id)
+            })
+            .collect();
+        let settlements = ended
+            .into_iter()
+            .map(Ended::settlement)
+            .collect::<Result<_>>()?;
+        let promised = settle(tx, settlements, self.lease.as_secs_f64()).await?;
+        for (report, promised) in reports.iter_mut().zip(promised) {
+            report.promised = promised;
+        }
+        written(&ends).await?;
+        Ok(reports)
     }
 
     /// Promises a message that changes no merge.
@@ -64,6 +119,19 @@ impl Merger {
     ) -> Result<Vec<Promised>> {
         promise(tx, envelope, merge, vec![draft], self.lease.as_secs_f64()).await
     }
+}
+
+async fn written(ends: &[End<'_>]) -> Result<()> {
+    if ends.iter().any(|end| matches!(end, End::Completed)) {
+        failpoint!(MergeSettled);
+    }
+    if ends.iter().any(|end| matches!(end, End::Rejected(_))) {
+        failpoint!(RejectionWritten);
+    }
+    if ends.iter().any(|end| matches!(end, End::AlreadyMerged)) {
+        failpoint!(AlreadyMergedWritten);
+    }
+    Ok(())
 }
 
 /// Reads a recorded outcome back.

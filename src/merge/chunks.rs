@@ -7,17 +7,17 @@ use crate::domain::{MergeId, Pair};
 use crate::failpoint::failpoint;
 use crate::retry::Tries;
 use crate::store::helpdesk::UserFacts;
-use crate::store::merges::{Envelope, Held, Progress, Record};
+use crate::store::merges::{Envelope, Held, Record};
 use crate::store::moves::{
     Chunk, Moved, move_archived_ccs, move_archived_tickets, move_ccs, move_tickets,
 };
-use crate::store::{Connection, Result, Transaction};
+use crate::store::{Connection, Result};
 use crate::telemetry::metric;
 use tracing::debug;
 
 /// What is moved, in this order: a ticket's own requester is settled before its CCs (rule T5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
+pub(super) enum Relation {
     Tickets,
     ArchivedTickets,
     Ccs,
@@ -41,7 +41,7 @@ impl Relation {
         }
     }
 
-    const fn rows(self, source: &UserFacts) -> i64 {
+    pub(super) const fn rows(self, source: &UserFacts) -> i64 {
         match self {
             Self::Tickets => source.tickets,
             Self::ArchivedTickets => source.archived_tickets,
@@ -77,29 +77,6 @@ impl Merger {
             }
         }
         Ok(None)
-    }
-
-    /// Moves what the source has, inside a transaction that holds the lock on it: nothing can be added.
-    pub(super) async fn sweep(
-        &self,
-        tx: &mut Transaction,
-        pair: Pair,
-        merge: MergeId,
-        source: &UserFacts,
-    ) -> Result<Progress> {
-        let mut all = Progress::default();
-        for relation in self
-            .relations()
-            .filter(|relation| relation.rows(source) > 0)
-        {
-            // Locked, so the count is exact; a ticket that is moved takes CCs with it, never adds one.
-            let chunk = self.chunk(pair, merge, None, relation.rows(source));
-            let began = Instant::now();
-            let moved = relation.move_chunk(tx, chunk).await?;
-            measure(began.elapsed(), moved);
-            all += moved;
-        }
-        Ok(all)
     }
 
     /// One chunk is one short transaction; says too whether it came to the end of the relation. What
@@ -141,7 +118,7 @@ impl Merger {
         Ok(moved)
     }
 
-    fn relations(&self) -> impl Iterator<Item = Relation> + use<> {
+    pub(super) fn relations(&self) -> impl Iterator<Item = Relation> + use<> {
         let archived_ccs = self.rules.move_archived_ccs;
         Relation::ALL
             .into_iter()
@@ -160,7 +137,7 @@ impl Merger {
 }
 
 /// How long the chunk held its locks: from its start to its commit, or, within a transaction, to its end.
-fn measure(took: Duration, moved: Moved) {
+pub(super) fn measure(took: Duration, moved: Moved) {
     debug!(
         rows = moved.rows,
         seconds = took.as_secs_f64(),

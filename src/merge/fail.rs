@@ -7,12 +7,13 @@ use std::time::Duration;
 use chrono::SecondsFormat;
 use serde_json::json;
 
+use super::announce::{End, Ended};
 use super::{Failed, Merger, announce};
 use crate::failpoint::failpoint;
 use crate::message::Failure;
-use crate::store::Result;
-use crate::store::merges::{Envelope, Held, State, look_up, record_failure};
+use crate::store::merges::{Envelope, Held, Progress, look_up, record_failure};
 use crate::store::outbox::{Destination, Draft, Promised};
+use crate::store::{Error, Result};
 
 /// Why a message can't be settled now.
 #[derive(Debug)]
@@ -168,7 +169,11 @@ impl Merger {
         envelope: Envelope<'_>,
         cause: &Cause<'_>,
     ) -> Result<bool> {
-        Ok(matches!(cause, Cause::Conflict) && !look_up(tx, envelope.request).await?.conflicting)
+        if !matches!(cause, Cause::Conflict) {
+            return Ok(false);
+        }
+        let standings = look_up(tx, &[envelope.request]).await?;
+        Ok(standings.iter().all(|standing| !standing.conflicting))
     }
 
     async fn give_up(
@@ -180,7 +185,8 @@ impl Merger {
         held: &Held,
     ) -> Result<Vec<Promised>> {
         let label = cause.label();
-        let now = look_up(tx, envelope.request).await?.now;
+        let standings = look_up(tx, &[envelope.request]).await?;
+        let now = standings.first().ok_or(Error::Fenced)?.now;
         let event = announce::failed(envelope, held.record, now, cause.failure(), held.progress);
         let dead = Draft {
             destination: Destination::Dead,
@@ -195,21 +201,20 @@ impl Merger {
             })),
             body: String::from_utf8_lossy(body).into_owned(),
         };
-        let end = announce::End {
-            state: State::Failed,
-            rejection: None,
-            last_error: Some(&label),
-        };
-        self.settle(
-            tx,
+        let ended = Ended {
             envelope,
-            held.record,
-            held.progress,
-            end,
-            &event,
-            vec![dead],
-        )
-        .await
+            record: held.record,
+            progress: held.progress,
+            moved: Progress::default(),
+            end: End::Failed(&label),
+            event,
+            drafts: vec![dead],
+        };
+        let settled = self.settle(tx, vec![ended]).await?;
+        Ok(settled
+            .into_iter()
+            .flat_map(|report| report.promised)
+            .collect())
     }
 
     /// The delay after so many failed tries: one queue after the other, then the last one again.

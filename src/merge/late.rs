@@ -2,14 +2,16 @@
 
 use tracing::warn;
 
+use super::sweep::Source;
 use super::{Merger, Report};
 use crate::failpoint::failpoint;
-use crate::store::Result;
 use crate::store::helpdesk::{facts, lock_pair};
 use crate::store::merges::Progress;
+use crate::store::moves::{Locks, Whole};
 use crate::store::tombstones::{
     Cursor, Late, count_late, move_late_emails, next_batch, still_points,
 };
+use crate::store::{Pairs, Result};
 
 impl Merger {
     /// Looks at the next merged users and moves on what has reached them since. Returns how many tickets,
@@ -57,10 +59,18 @@ impl Merger {
             tx.rollback().await?;
             return Ok(0);
         }
-        let facts = facts(&mut tx, pair, self.size.rows()).await?;
+        let facts = facts(&mut tx, &Pairs::new([pair]), self.size.rows()).await?;
+        let source = facts.into_iter().next().and_then(|facts| facts.source);
         let mut report = Report::of(merge);
-        if let Some(source) = &facts.source {
-            report.moved += self.sweep(&mut tx, pair, merge, source).await?;
+        if let Some(facts) = &source {
+            let whole = Whole { pair, merge };
+            let swept = self
+                .sweep(&mut tx, &[Source { whole, facts }], Locks::Wait)
+                .await?;
+            swept
+                .into_iter()
+                .flatten()
+                .for_each(|moved| report.moved += moved);
         }
         let Progress { tickets, ccs } = report.moved;
         let emails = move_late_emails(&mut tx, pair).await?;

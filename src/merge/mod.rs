@@ -9,10 +9,13 @@ mod announce;
 mod chunks;
 mod complete;
 mod fail;
+mod first;
 mod late;
 mod report;
 mod size;
 mod stranded;
+mod sweep;
+mod together;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -28,7 +31,7 @@ use crate::config;
 use crate::domain::MergeId;
 use crate::store;
 use crate::store::merges::{Envelope, Held, Progress};
-use admit::Admission;
+use first::Admission;
 use size::ChunkSize;
 
 /// Merges users, one request at a time; shared by all that do so in this process.
@@ -135,8 +138,10 @@ impl Merger {
     /// # Panics
     /// With [`Panicked`], where this program's own mistake ends a merge that was held.
     pub async fn run(&self, envelope: Envelope<'_>, until: &Until) -> Result<Report, Failed> {
-        match self.admit(envelope).await? {
+        match self.first_of_one(envelope).await? {
             Admission::Settled(report) => Ok(report),
+            // Never of one: it waits for what it needs.
+            Admission::Apart => Err(store::Error::Fenced.into()),
             Admission::Large(held) => {
                 let fence = held.record.fence;
                 let running = AssertUnwindSafe(self.run_large(envelope, &held, until));

@@ -12,14 +12,21 @@ pub mod merges;
 pub mod migrate;
 pub mod moves;
 pub mod outbox;
+mod pairs;
 mod pool;
 pub mod tombstones;
 pub mod verify;
 
 pub use error::Error;
+pub use pairs::Pairs;
 pub use pool::{
     Connection, Options, Pool, Transaction, address, answers, connect, is_reachable, try_connect,
 };
 
 /// What a statement of this room gives back.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A number of rows as the database counts them.
+fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

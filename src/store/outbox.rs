@@ -7,8 +7,8 @@ pub use left::{backlog, claim, mark_published, mark_refused, prune};
 use serde_json::Value;
 
 use super::merges::Envelope;
-use super::{Error, Result};
-use crate::domain::AccountId;
+use super::{Error, Result, count};
+use crate::domain::{AccountId, MergeId};
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,51 +75,56 @@ pub struct Promised {
     pub draft: Draft,
 }
 
-pub(super) struct Columns {
+/// Drafts by column, with what they take over from their requests.
+#[derive(Default)]
+pub(super) struct Columns<'a> {
+    pub merges: Vec<MergeId>,
     pub destinations: Vec<&'static str>,
-    pub routing_keys: Vec<String>,
-    pub message_ids: Vec<String>,
-    pub headers: Vec<Option<Value>>,
-    pub bodies: Vec<String>,
+    pub routing_keys: Vec<&'a str>,
+    pub message_ids: Vec<&'a str>,
+    pub headers: Vec<Option<&'a Value>>,
+    pub bodies: Vec<&'a str>,
+    pub correlation_ids: Vec<Option<&'a str>>,
+    pub traceparents: Vec<Option<&'a str>>,
 }
 
-impl Draft {
-    pub(super) fn columns(drafts: &[Self]) -> Columns {
-        Columns {
-            destinations: drafts
-                .iter()
-                .map(|draft| draft.destination.label())
-                .collect(),
-            routing_keys: drafts
-                .iter()
-                .map(|draft| draft.routing_key.clone())
-                .collect(),
-            message_ids: drafts
-                .iter()
-                .map(|draft| draft.message_id.clone())
-                .collect(),
-            headers: drafts.iter().map(|draft| draft.headers.clone()).collect(),
-            bodies: drafts.iter().map(|draft| draft.body.clone()).collect(),
+impl<'a> Columns<'a> {
+    pub(super) fn of(
+        promises: impl IntoIterator<Item = (Envelope<'a>, MergeId, &'a [Draft])>,
+    ) -> Self {
+        let mut columns = Self::default();
+        for (envelope, merge, drafts) in promises {
+            for draft in drafts {
+                columns.merges.push(merge);
+                columns.destinations.push(draft.destination.label());
+                columns.routing_keys.push(&draft.routing_key);
+                columns.message_ids.push(&draft.message_id);
+                columns.headers.push(draft.headers.as_ref());
+                columns.bodies.push(&draft.body);
+                columns.correlation_ids.push(envelope.correlation_id);
+                columns.traceparents.push(envelope.traceparent);
+            }
         }
+        columns
     }
 }
 
 impl Promised {
+    /// Takes as many ids as there are drafts.
     pub(super) fn pair_up(
         envelope: Envelope<'_>,
         drafts: Vec<Draft>,
-        ids: Vec<i64>,
-    ) -> Result<Vec<Self>> {
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        Error::expect_rows("outbox rows", count(drafts.len()), count(ids.len()))?;
-        let promised = ids.into_iter().zip(drafts).map(|(id, draft)| Self {
+        ids: &mut impl Iterator<Item = i64>,
+    ) -> Vec<Self> {
+        let pairs = drafts.into_iter().zip(ids);
+        let promised = pairs.map(|(draft, id)| Self {
             account: envelope.request.account_id,
             id,
             correlation_id: envelope.correlation_id.map(str::to_owned),
             traceparent: envelope.traceparent.map(str::to_owned),
             draft,
         });
-        Ok(promised.collect())
+        promised.collect()
     }
 }
 
@@ -127,11 +132,11 @@ impl Promised {
 pub async fn promise(
     connection: &mut sqlx::PgConnection,
     envelope: Envelope<'_>,
-    merge: crate::domain::MergeId,
+    merge: MergeId,
     drafts: Vec<Draft>,
     lease_seconds: f64,
 ) -> Result<Vec<Promised>> {
-    let columns = Draft::columns(&drafts);
+    let columns = Columns::of([(envelope, merge, drafts.as_slice())]);
     let ids = sqlx::query_scalar!(
         r#"
         INSERT INTO user_merge.outbox
@@ -150,12 +155,13 @@ pub async fn promise(
         envelope.traceparent,
         lease_seconds,
         &columns.destinations as &[&str],
-        &columns.routing_keys,
-        &columns.message_ids,
-        &columns.headers as &[Option<Value>],
-        &columns.bodies,
+        &columns.routing_keys as &[&str],
+        &columns.message_ids as &[&str],
+        &columns.headers as &[Option<&Value>],
+        &columns.bodies as &[&str],
     )
     .fetch_all(connection)
     .await?;
-    Promised::pair_up(envelope, drafts, ids)
+    Error::expect_rows("outbox rows", count(drafts.len()), count(ids.len()))?;
+    Ok(Promised::pair_up(envelope, drafts, &mut ids.into_iter()))
 }

@@ -1,15 +1,14 @@
 //! Everything that the rules A and P want to know of the help desk, in one round trip.
 
-use sqlx::PgConnection;
-use sqlx::types::Json;
+use std::collections::HashMap;
 
-use crate::domain::{
-    Candidate, Identity, IdentityKind, OrganizationId, Pair, Profile, Role, UserId,
-};
-use crate::store::Result;
+use sqlx::PgConnection;
+
+use crate::domain::{Candidate, Identity, IdentityKind, OrganizationId, Profile, Role, UserId};
+use crate::store::{Error, Pairs, Result};
 
 /// What is known of an account and of two of its users.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The account signs users in by JWT or SAML (rule A9).
     pub signs_on_by_token: bool,
@@ -22,44 +21,34 @@ pub struct Facts {
 }
 
 /// What is known of one user. Presence and counts; the only values are phone numbers (rule P1).
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, as the rules name them"
 )]
 pub struct UserFacts {
-    id: UserId,
     role: Role,
     verified: bool,
-    suspended: bool,
     deleted: bool,
     merged_into: Option<UserId>,
     has_external_id: bool,
-    organization_id: Option<OrganizationId>,
-    dropped: std::collections::BTreeMap<String, i64>,
+    profile: Profile,
     /// Tickets that it requests, counted up to a cap: those that are not archived.
     pub tickets: i64,
     /// Archived ones, likewise.
     pub archived_tickets: i64,
-    /// Its CCs on tickets that are not archived, likewise.
+    /// A source's CCs on tickets that are not archived, likewise.
     pub ccs: i64,
-    /// Its CCs on archived tickets, likewise.
+    /// A source's CCs on archived tickets, likewise.
     pub archived_ccs: i64,
-    identities: Vec<Identity>,
-    organizations: Vec<Membership>,
-}
-
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
-struct Membership {
-    id: OrganizationId,
-    is_default: bool,
 }
 
 impl UserFacts {
     /// As admission looks at it.
     #[must_use]
     pub fn candidate(&self) -> Candidate {
-        let has = |kind| self.identities.iter().any(|identity| identity.kind == kind);
+        let identities = &self.profile.identities;
+        let has = |kind| identities.iter().any(|identity| identity.kind == kind);
         Candidate {
             role: self.role,
             verified: self.verified,
@@ -74,111 +63,209 @@ impl UserFacts {
 
     /// As the profile rules look at it.
     #[must_use]
-    pub fn profile(&self) -> Profile {
-        let default = self
-            .organizations
-            .iter()
-            .find(|membership| membership.is_default);
-        Profile {
-            identities: self.identities.clone(),
-            organizations: self
-                .organizations
-                .iter()
-                .map(|m| m.id)
-                .chain(self.organization_id)
-                .collect(),
-            default_organization: self
-                .organization_id
-                .or(default.map(|membership| membership.id)),
-            suspended: self.suspended,
-            private: self.dropped.clone(),
-        }
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
     }
 }
 
-/// Reads both users. Counting stops at `cap`, so that it never becomes a scan (rule A8).
-pub async fn facts(connection: &mut PgConnection, pair: Pair, cap: i64) -> Result<Facts> {
-    let row = sqlx::query!(
+/// Reads both users of each pair, in the pairs' order. Counting stops at `cap`, so that it never becomes a scan
+/// (rule A8).
+pub async fn facts(connection: &mut PgConnection, pairs: &Pairs, cap: i64) -> Result<Vec<Facts>> {
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT
+            u.id AS "id!",
             coalesce((SELECT sign_on && '{jwt,saml}' FROM helpdesk.accounts WHERE id = $1), false)
                 AS "signs_on_by_token!",
             coalesce((SELECT multiple_organizations FROM helpdesk.accounts WHERE id = $1), false)
                 AS "multiple_organizations!",
-            coalesce((
-                SELECT jsonb_agg(to_jsonb(known))
-                FROM (
-                    SELECT
-                        u.id, u.role, u.verified, u.suspended, u.merged_into, u.organization_id,
-                        u.deleted_at IS NOT NULL AS deleted,
-                        coalesce(u.external_id ~ '\S', false) AS has_external_id,
-                        -- What a merge loses (rules P2, P5, P6, P8 to P13), by kind and count.
-                        (
-                            SELECT coalesce(jsonb_object_agg(kind, count), '{}')
-                            FROM (VALUES
-                                ('tags', cardinality(u.tags)),
-                                ('details', (coalesce(u.details, '') <> '')::int),
-                                ('notes', (coalesce(u.notes, '') <> '')::int),
-                                ('photo', (coalesce(u.photo_url, '') <> '')::int),
-                                ('direct_line', (coalesce(u.direct_line, '') <> '')::int),
-                                ('locale', (coalesce(u.locale, '') <> '')::int),
-                                ('time_zone', (coalesce(u.time_zone, '') <> '')::int),
-                                ('external_id', coalesce(u.external_id ~ '\S', false)::int),
-                                ('user_fields', (
-                                    SELECT count(*)::int FROM jsonb_object_keys(
-                                        CASE jsonb_typeof(u.user_fields) WHEN 'object' THEN u.user_fields END)))
-                            ) AS private (kind, count)
-                            WHERE count > 0
-                        ) AS dropped,
-                        (SELECT count(*) FROM (
-                            SELECT FROM helpdesk.tickets
-                            WHERE account_id = $1 AND requester_id = u.id LIMIT $4) capped) AS tickets,
-                        (SELECT count(*) FROM (
-                            SELECT FROM helpdesk.archived_tickets
-                            WHERE account_id = $1 AND requester_id = u.id LIMIT $4) capped) AS archived_tickets,
-                        (SELECT count(*) FROM (
-                            SELECT FROM helpdesk.ticket_ccs
-                            WHERE account_id = $1 AND user_id = u.id LIMIT $4) capped) AS ccs,
-                        (SELECT count(*) FROM (
-                            SELECT FROM helpdesk.archived_ticket_ccs
-                            WHERE account_id = $1 AND user_id = u.id LIMIT $4) capped) AS archived_ccs,
-                        (
-                            SELECT coalesce(jsonb_agg(jsonb_build_object(
-                                'id', i.id, 'kind', i.kind, 'is_primary', i.is_primary,
-                                'number', CASE WHEN i.kind = 'phone' THEN i.value END) ORDER BY i.id), '[]')
-                            FROM helpdesk.user_identities i
-                            WHERE i.account_id = $1 AND i.user_id = u.id
-                        ) AS identities,
-                        (
-                            SELECT coalesce(jsonb_agg(jsonb_build_object(
-                                'id', o.organization_id, 'is_default', o.is_default)), '[]')
-                            FROM helpdesk.organization_memberships o
-                            WHERE o.account_id = $1 AND o.user_id = u.id
-                        ) AS organizations
-                    FROM helpdesk.users u
-                    WHERE u.account_id = $1 AND u.id IN ($2, $3)
-                ) known
-            ), '[]') AS "users!: Json<Vec<UserFacts>>"
+            u.role AS "role!", u.verified AS "verified!", u.suspended AS "suspended!", u.merged_into,
+            u.organization_id, u.deleted_at IS NOT NULL AS "deleted!",
+            coalesce(u.external_id ~ '\S', false) AS "external_id!",
+            coalesce(cardinality(u.tags), 0)::bigint AS "tags!",
+            coalesce(u.details, '') <> '' AS "details!", coalesce(u.notes, '') <> '' AS "notes!",
+            coalesce(u.photo_url, '') <> '' AS "photo!", coalesce(u.direct_line, '') <> '' AS "direct_line!",
+            coalesce(u.locale, '') <> '' AS "locale!", coalesce(u.time_zone, '') <> '' AS "time_zone!",
+            CASE WHEN jsonb_typeof(u.user_fields) = 'object' AND u.user_fields <> '{}' THEN (
+                SELECT count(*) FROM jsonb_object_keys(
+                    CASE jsonb_typeof(u.user_fields) WHEN 'object' THEN u.user_fields END)
+            ) ELSE 0 END AS "user_fields!",
+            (SELECT count(*) FROM (
+                SELECT FROM helpdesk.tickets
+                WHERE account_id = $1 AND requester_id = u.id LIMIT $4) capped) AS "tickets!",
+            (SELECT count(*) FROM (
+                SELECT FROM helpdesk.archived_tickets
+                WHERE account_id = $1 AND requester_id = u.id LIMIT $4) capped) AS "archived_tickets!",
+            CASE WHEN u.id = ANY ($3) THEN (SELECT count(*) FROM (
+                SELECT FROM helpdesk.ticket_ccs
+                WHERE account_id = $1 AND user_id = u.id LIMIT $4) capped) ELSE 0 END AS "ccs!",
+            CASE WHEN u.id = ANY ($3) THEN (SELECT count(*) FROM (
+                SELECT FROM helpdesk.archived_ticket_ccs
+                WHERE account_id = $1 AND user_id = u.id LIMIT $4) capped) ELSE 0 END AS "archived_ccs!",
+            coalesce(i.ids, '{}') AS "identity_ids!", coalesce(i.kinds, '{}') AS "identity_kinds!",
+            coalesce(i.primary_ones, '{}') AS "identity_primary_ones!",
+            coalesce(i.numbers, '{}') AS "identity_numbers!: Vec<Option<String>>",
+            coalesce(o.ids, '{}') AS "organization_ids!", coalesce(o.defaults, '{}') AS "organization_defaults!"
+        FROM (
+            SELECT id, role, verified, suspended, merged_into, organization_id, deleted_at, external_id, tags, details,
+                   notes, photo_url, direct_line, locale, time_zone, user_fields
+            FROM helpdesk.users WHERE account_id = $1 AND id = ANY ($2)
+        ) u
+        LEFT JOIN LATERAL (
+            SELECT array_agg(one.id) AS ids, array_agg(one.kind) AS kinds,
+                   array_agg(one.is_primary) AS primary_ones, array_agg(one.number) AS numbers
+            FROM (
+                SELECT i.id, i.kind, i.is_primary, CASE WHEN i.kind = 'phone' THEN i.value END AS number
+                FROM helpdesk.user_identities i
+                WHERE i.account_id = $1 AND i.user_id = u.id
+                ORDER BY i.id
+            ) one
+        ) i ON true
+        LEFT JOIN LATERAL (
+            SELECT array_agg(o.organization_id) AS ids, array_agg(o.is_default) AS defaults
+            FROM helpdesk.organization_memberships o
+            WHERE o.account_id = $1 AND o.user_id = u.id
+        ) o ON true
         "#,
-        pair.account.get(),
-        pair.source.get(),
-        pair.target.get(),
+        pairs.account,
+        &pairs.users(),
+        &pairs.sources,
         cap,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
 
-    let Json(mut users) = row.users;
-    let mut take = |id| {
-        users
-            .iter()
-            .position(|user| user.id == id)
-            .map(|at| users.swap_remove(at))
+    let (mut signs_on_by_token, mut multiple_organizations) = (false, false);
+    let mut users = HashMap::new();
+    for row in rows {
+        signs_on_by_token = row.signs_on_by_token;
+        multiple_organizations = row.multiple_organizations;
+        users.insert(row.id, UserFacts::try_from(row)?);
+    }
+    let of_pair = |(source, target)| Facts {
+        signs_on_by_token,
+        multiple_organizations,
+        source: users.get(source).cloned(),
+        target: users.get(target).cloned(),
     };
-    Ok(Facts {
-        signs_on_by_token: row.signs_on_by_token,
-        multiple_organizations: row.multiple_organizations,
-        source: take(pair.source),
-        target: take(pair.target),
-    })
+    Ok(std::iter::zip(&pairs.sources, &pairs.targets)
+        .map(of_pair)
+        .collect())
+}
+
+#[allow(clippy::struct_excessive_bools, reason = "columns")]
+struct Row {
+    id: i64,
+    signs_on_by_token: bool,
+    multiple_organizations: bool,
+    role: String,
+    verified: bool,
+    suspended: bool,
+    merged_into: Option<i64>,
+    organization_id: Option<i64>,
+    deleted: bool,
+    external_id: bool,
+    tags: i64,
+    details: bool,
+    notes: bool,
+    photo: bool,
+    direct_line: bool,
+    locale: bool,
+    time_zone: bool,
+    user_fields: i64,
+    tickets: i64,
+    archived_tickets: i64,
+    ccs: i64,
+    archived_ccs: i64,
+    identity_ids: Vec<i64>,
+    identity_kinds: Vec<String>,
+    identity_primary_ones: Vec<bool>,
+    identity_numbers: Vec<Option<String>>,
+    organization_ids: Vec<i64>,
+    organization_defaults: Vec<bool>,
+}
+
+impl TryFrom<Row> for UserFacts {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let user = |id: i64| UserId::try_from(id).map_err(|_| Error::Unreadable("user id"));
+        Ok(Self {
+            role: Role::parse(&row.role).ok_or(Error::Unreadable("role"))?,
+            verified: row.verified,
+            deleted: row.deleted,
+            merged_into: row.merged_into.map(user).transpose()?,
+            has_external_id: row.external_id,
+            tickets: row.tickets,
+            archived_tickets: row.archived_tickets,
+            ccs: row.ccs,
+            archived_ccs: row.archived_ccs,
+            profile: row.profile()?,
+        })
+    }
+}
+
+impl Row {
+    fn profile(self) -> Result<Profile> {
+        let organization = |id: i64| {
+            OrganizationId::try_from(id).map_err(|_| Error::Unreadable("organization id"))
+        };
+        // What a merge loses (rules P2, P5, P6, P8 to P13), by kind and count.
+        let private = [
+            ("tags", self.tags),
+            ("details", self.details.into()),
+            ("notes", self.notes.into()),
+            ("photo", self.photo.into()),
+            ("direct_line", self.direct_line.into()),
+            ("locale", self.locale.into()),
+            ("time_zone", self.time_zone.into()),
+            ("external_id", self.external_id.into()),
+            ("user_fields", self.user_fields),
+        ];
+        let default = self.organization_id.map(organization).transpose()?;
+        let mut organizations: Vec<(OrganizationId, bool)> = Vec::new();
+        for (id, is_default) in self
+            .organization_ids
+            .into_iter()
+            .zip(self.organization_defaults)
+        {
+            organizations.push((organization(id)?, is_default));
+        }
+        let kinds = self.identity_kinds.iter().zip(self.identity_primary_ones);
+        let identities = self
+            .identity_ids
+            .into_iter()
+            .zip(kinds)
+            .zip(self.identity_numbers)
+            .map(|((id, (kind, is_primary)), number)| {
+                let kind = IdentityKind::parse(kind).ok_or(Error::Unreadable("identity kind"))?;
+                Ok(Identity {
+                    id,
+                    kind,
+                    number,
+                    is_primary,
+                })
+            });
+        Ok(Profile {
+            identities: identities.collect::<Result<_>>()?,
+            default_organization: default.or_else(|| {
+                organizations
+                    .iter()
+                    .find(|(_, is_default)| *is_default)
+                    .map(|(id, _)| *id)
+            }),
+            organizations: organizations
+                .into_iter()
+                .map(|(id, _)| id)
+                .chain(default)
+                .collect(),
+            suspended: self.suspended,
+            private: private
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(kind, count)| (kind.to_owned(), count))
+                .collect(),
+        })
+    }
 }

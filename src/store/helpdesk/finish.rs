@@ -3,75 +3,75 @@
 use sqlx::PgConnection;
 
 use crate::domain::{OrganizationId, Pair, ProfileChange};
-use crate::store::{Error, Result};
+use crate::store::{Error, Pairs, Result, count};
 
-/// Gives the target what the rules P grant it, checks that nothing of the source is left, and marks the
-/// source as merged (rules D1 and D3). The caller holds the lock on both users and moved the tickets before.
+/// Gives the targets what the rules P grant them, checks that nothing of the sources is left, and marks the
+/// sources as merged (rules D1 and D3). `changes` are in the pairs' order. The caller holds the locks on all users and
+/// moved the tickets before.
 ///
 /// # Errors
-/// [`Error::Leftover`] where a ticket, a CC or an e-mail address still belongs to the source;
+/// [`Error::Leftover`] where a ticket, a CC or an e-mail address still belongs to a source;
 /// [`Error::RowCount`] where a row changed since it was read. Either way the transaction must be rolled back.
 pub async fn finish(
     connection: &mut PgConnection,
-    pair: Pair,
-    change: &ProfileChange,
+    pairs: &Pairs,
+    changes: &[ProfileChange],
     move_archived_ccs: bool,
 ) -> Result<()> {
-    let (ids, primary): (Vec<i64>, Vec<bool>) = change
-        .identities
-        .iter()
-        .map(|identity| (identity.id, identity.is_primary))
-        .unzip();
-    let organizations: Vec<i64> = change.organizations.iter().map(|&id| id.into()).collect();
-
+    let columns = Columns::of(pairs, changes);
     let done = sqlx::query!(
         r#"
         WITH identities AS (
-            UPDATE helpdesk.user_identities i
-            SET user_id = $3, is_primary = moved.is_primary, updated_at = now()
-            FROM unnest($4::bigint[], $5::boolean[]) AS moved (id, is_primary)
-            WHERE i.account_id = $1 AND i.id = moved.id AND i.user_id = $2
-            RETURNING i.id
+            UPDATE helpdesk.user_identities
+            SET user_id = ($3::bigint[])[array_position($2::bigint[], user_id)], is_primary = id = ANY ($5),
+                updated_at = now()
+            WHERE account_id = $1 AND id = ANY ($4) AND user_id = ANY ($2)
+            RETURNING kind
         ), memberships AS (
             INSERT INTO helpdesk.organization_memberships (account_id, user_id, organization_id, is_default)
-            SELECT $1, $3, id, id IS NOT DISTINCT FROM $7 FROM unnest($6::bigint[]) AS added (id)
+            SELECT $1, user_id, organization_id, is_default
+            FROM unnest($6::bigint[], $7::bigint[], $8::boolean[]) AS added (user_id, organization_id, is_default)
             ON CONFLICT DO NOTHING
-        ), target AS (
+        ), targets AS (
             UPDATE helpdesk.users
-            SET organization_id = coalesce($7, organization_id), updated_at = now()
-            WHERE account_id = $1 AND id = $3
+            SET organization_id = coalesce(($9::bigint[])[array_position($3, id)], organization_id),
+                updated_at = now()
+            WHERE account_id = $1 AND id = ANY ($3)
             RETURNING id
-        ), tombstone AS (
+        ), tombstones AS (
             UPDATE helpdesk.users
-            SET merged_into = $3, merged_at = now(), updated_at = now()
-            WHERE account_id = $1 AND id = $2 AND merged_into IS NULL
+            SET merged_into = ($3)[array_position($2, id)], merged_at = now(), updated_at = now()
+            WHERE account_id = $1 AND id = ANY ($2) AND merged_into IS NULL
             RETURNING id
         ), followers AS (
             UPDATE helpdesk.users
-            SET merged_into = $3, updated_at = now()
-            WHERE account_id = $1 AND merged_into = $2
+            SET merged_into = ($3)[array_position($2, merged_into)], updated_at = now()
+            WHERE account_id = $1 AND merged_into = ANY ($2)
         )
         SELECT
-            EXISTS (SELECT FROM helpdesk.tickets WHERE account_id = $1 AND requester_id = $2) AS "tickets!",
+            EXISTS (SELECT FROM helpdesk.tickets WHERE account_id = $1 AND requester_id = ANY ($2)) AS "tickets!",
             EXISTS (SELECT FROM helpdesk.archived_tickets
-                    WHERE account_id = $1 AND requester_id = $2) AS "archived_tickets!",
-            EXISTS (SELECT FROM helpdesk.ticket_ccs WHERE account_id = $1 AND user_id = $2) AS "ccs!",
-            $8 AND EXISTS (SELECT FROM helpdesk.archived_ticket_ccs
-                           WHERE account_id = $1 AND user_id = $2) AS "archived_ccs!",
-            EXISTS (SELECT FROM helpdesk.user_identities
-                    WHERE account_id = $1 AND user_id = $2 AND kind = 'email'
-                      AND id NOT IN (SELECT id FROM identities)) AS "emails!",
+                    WHERE account_id = $1 AND requester_id = ANY ($2)) AS "archived_tickets!",
+            EXISTS (SELECT FROM helpdesk.ticket_ccs WHERE account_id = $1 AND user_id = ANY ($2)) AS "ccs!",
+            $10 AND EXISTS (SELECT FROM helpdesk.archived_ticket_ccs
+                            WHERE account_id = $1 AND user_id = ANY ($2)) AS "archived_ccs!",
+            -- As it was before this statement: each of them must be among those that were moved.
+            (SELECT count(*) FROM helpdesk.user_identities
+             WHERE account_id = $1 AND user_id = ANY ($2) AND kind = 'email')
+                > (SELECT count(*) FROM identities WHERE kind = 'email') AS "emails!",
             (SELECT count(*) FROM identities) AS "identities!",
-            (SELECT count(*) FROM target) AS "target!",
-            (SELECT count(*) FROM tombstone) AS "tombstone!"
+            (SELECT count(*) FROM targets) AS "targets!",
+            (SELECT count(*) FROM tombstones) AS "tombstones!"
         "#,
-        pair.account.get(),
-        pair.source.get(),
-        pair.target.get(),
-        &ids,
-        &primary,
-        &organizations,
-        change.default_organization.map(OrganizationId::get),
+        pairs.account,
+        &pairs.sources,
+        &pairs.targets,
+        &columns.identities,
+        &columns.primary,
+        &columns.members,
+        &columns.memberships,
+        &columns.defaults,
+        &columns.organizations as &[Option<i64>],
         move_archived_ccs,
     )
     .fetch_one(connection)
@@ -84,10 +84,46 @@ pub async fn finish(
         (done.archived_ccs, "archived CC"),
         (done.emails, "e-mail identity"),
     ])?;
-    let moved = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    Error::expect_rows("moved identities", moved, done.identities)?;
-    Error::expect_rows("target user", 1, done.target)?;
-    Error::expect_rows("tombstone", 1, done.tombstone)
+    let identities = count(columns.identities.len());
+    Error::expect_rows("moved identities", identities, done.identities)?;
+    Error::expect_rows("target user", count(pairs.len()), done.targets)?;
+    Error::expect_rows("tombstone", count(pairs.len()), done.tombstones)
+}
+
+/// The changes by column.
+#[derive(Default)]
+struct Columns {
+    /// Identities that change hands, and which of them are primary ones then.
+    identities: Vec<i64>,
+    primary: Vec<i64>,
+    /// New memberships: whose, of which organization, and whether it is the default one.
+    members: Vec<i64>,
+    memberships: Vec<i64>,
+    defaults: Vec<bool>,
+    /// The default organization of each target that gets one.
+    organizations: Vec<Option<i64>>,
+}
+
+impl Columns {
+    fn of(pairs: &Pairs, changes: &[ProfileChange]) -> Self {
+        let mut columns = Self::default();
+        for (target, change) in pairs.targets.iter().zip(changes) {
+            let default = change.default_organization;
+            columns.organizations.push(default.map(OrganizationId::get));
+            for identity in &change.identities {
+                columns.identities.push(identity.id);
+                if identity.is_primary {
+                    columns.primary.push(identity.id);
+                }
+            }
+            for organization in &change.organizations {
+                columns.members.push(*target);
+                columns.memberships.push(organization.get());
+                columns.defaults.push(default == Some(*organization));
+            }
+        }
+        columns
+    }
 }
 
 /// The end of a merge whose source was deleted halfway: there is neither a profile nor a row to mark, but where no

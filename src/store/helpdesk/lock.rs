@@ -1,9 +1,9 @@
-//! The lock that makes everything else certain.
+//! The locks that make everything else certain.
 
 use sqlx::PgConnection;
 
-use crate::domain::Pair;
-use crate::store::Result;
+use crate::domain::{Pair, UserId};
+use crate::store::{Error, Pairs, Result};
 
 /// Locks both users until the end of the transaction, the lower id first, so that two merges can't wait for
 /// each other (rules A and T9).
@@ -33,4 +33,28 @@ pub async fn lock_pair(connection: &mut PgConnection, pair: Pair) -> Result<()> 
     .fetch_all(connection)
     .await?;
     Ok(())
+}
+
+/// Locks the users of several pairs in the same way, but passes over those that somebody else has locked: who locks
+/// many rows must not wait for one of them, nor make others wait meanwhile. Returns the users that it has. One that
+/// isn't among them is locked by another, or doesn't exist.
+pub async fn lock_free(connection: &mut PgConnection, pairs: &Pairs) -> Result<Vec<UserId>> {
+    let locked = sqlx::query_scalar!(
+        r#"
+        SELECT id AS "id!" FROM (
+            SELECT id FROM helpdesk.users WHERE account_id = $1 AND id = ANY ($2) FOR UPDATE SKIP LOCKED
+        ) sources
+        UNION ALL
+        SELECT id FROM (
+            SELECT id FROM helpdesk.users WHERE account_id = $1 AND id = ANY ($3) FOR NO KEY UPDATE SKIP LOCKED
+        ) targets
+        "#,
+        pairs.account,
+        &pairs.sources,
+        &pairs.targets,
+    )
+    .fetch_all(connection)
+    .await?;
+    let user = |id: i64| UserId::try_from(id).map_err(|_| Error::Unreadable("user id"));
+    locked.into_iter().map(user).collect()
 }

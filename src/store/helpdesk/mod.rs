@@ -6,4 +6,4 @@ mod lock;
 
 pub use facts::{Facts, UserFacts, facts};
 pub use finish::{finish, finish_without_source};
-pub use lock::lock_pair;
+pub use lock::{lock_free, lock_pair};

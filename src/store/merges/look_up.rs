@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{Progress, Record, State};
 use crate::domain::{AccountId, CcCounts, MergeId, MergeRequest, Pair, TicketCounts, UserId};
-use crate::store::{Error, Result};
+use crate::store::{Error, Pairs, Result, count};
 
 /// A merge recorded under a key.
 #[derive(Debug, Clone)]
@@ -36,9 +36,30 @@ pub struct Standing {
     pub conflicting: bool,
 }
 
-/// Looks a request up by its key, and its users among the unfinished merges.
-pub async fn look_up(connection: &mut PgConnection, request: &MergeRequest) -> Result<Standing> {
-    let row = sqlx::query!(
+impl Standing {
+    /// Whether the record alone says what becomes of a request: it is finished, or admitted (rule R4), or another
+    /// pair's (rule R2).
+    #[must_use]
+    pub fn decides(&self, pair: Pair) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| {
+            let is_finished = matches!(recorded.state, State::Completed | State::Rejected);
+            is_finished || recorded.holds_users || recorded.pair != pair
+        })
+    }
+}
+
+/// Looks requests of one account up by their keys, and their users among the unfinished merges. In the requests' order.
+pub async fn look_up(
+    connection: &mut PgConnection,
+    requests: &[&MergeRequest],
+) -> Result<Vec<Standing>> {
+    let keys: Vec<&str> = requests
+        .iter()
+        .map(|request| request.idempotency_key.as_str())
+        .collect();
+    let pairs = Pairs::new(requests.iter().map(|request| request.pair()));
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT
             now() AS "now!",
@@ -50,55 +71,98 @@ pub async fn look_up(connection: &mut PgConnection, request: &MergeRequest) -> R
             coalesce(m.ccs_deduplicated, 0) AS "ccs_deduplicated!", m.outcome AS "outcome?",
             EXISTS (
                 SELECT FROM user_merge.merges other
-                WHERE other.account_id = $1 AND other.holds_users AND other.idempotency_key <> $2
-                  AND (other.source_user_id IN ($3, $4) OR other.target_user_id = $3)
+                WHERE other.account_id = $1 AND other.holds_users AND other.idempotency_key <> asked.key
+                  AND other.source_user_id IN (asked.source, asked.target)
+            ) OR EXISTS (
+                SELECT FROM user_merge.merges other
+                WHERE other.account_id = $1 AND other.holds_users AND other.idempotency_key <> asked.key
+                  AND other.target_user_id = asked.source
             ) AS "conflicting!"
-        FROM (SELECT) one
-        LEFT JOIN user_merge.merges m ON m.account_id = $1 AND m.idempotency_key = $2
+        FROM unnest($2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS asked (key, source, target, n)
+        -- Each by itself: while the table is new, the planner would rather read all of it.
+        LEFT JOIN LATERAL (
+            SELECT * FROM user_merge.merges m
+            WHERE m.account_id = $1 AND m.idempotency_key = asked.key LIMIT 1
+        ) m ON true
+        ORDER BY asked.n
         "#,
-        request.account_id.get(),
-        request.idempotency_key.as_str(),
-        request.source_user_id.get(),
-        request.target_user_id.get(),
+        pairs.account,
+        &keys as &[&str],
+        &pairs.sources,
+        &pairs.targets,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
+    Error::expect_rows(
+        "requests looked up",
+        count(requests.len()),
+        count(rows.len()),
+    )?;
+    std::iter::zip(rows, requests)
+        .map(|(row, request)| row.standing(request.account_id))
+        .collect()
+}
 
-    let recorded = match (row.id, row.source, row.target, row.state, row.accepted_at) {
-        (Some(id), Some(source), Some(target), Some(state), Some(accepted_at)) => Some(Recorded {
-            record: Record {
-                id,
-                accepted_at,
-                fence: row.fence,
-                attempts: row.attempts,
-            },
-            pair: Pair {
-                account: request.account_id,
-                source: user(source)?,
-                target: user(target)?,
-            },
-            state: State::parse(&state)?,
-            holds_users: row.holds_users,
-            progress: Progress {
-                tickets: TicketCounts {
-                    live: row.live,
-                    closed: row.closed,
-                    archived: row.archived,
-                },
-                ccs: CcCounts {
-                    moved: row.ccs_moved,
-                    deduplicated: row.ccs_deduplicated,
-                },
-            },
-            outcome: row.outcome,
-        }),
-        _ => None,
-    };
-    Ok(Standing {
-        now: row.now,
-        recorded,
-        conflicting: row.conflicting,
-    })
+struct Row {
+    now: DateTime<Utc>,
+    id: Option<MergeId>,
+    source: Option<i64>,
+    target: Option<i64>,
+    state: Option<String>,
+    holds_users: bool,
+    fence: i64,
+    attempts: i32,
+    accepted_at: Option<DateTime<Utc>>,
+    live: i64,
+    closed: i64,
+    archived: i64,
+    ccs_moved: i64,
+    ccs_deduplicated: i64,
+    outcome: Option<Value>,
+    conflicting: bool,
+}
+
+impl Row {
+    fn standing(self, account: AccountId) -> Result<Standing> {
+        let row = self;
+        let recorded = match (row.id, row.source, row.target, row.state, row.accepted_at) {
+            (Some(id), Some(source), Some(target), Some(state), Some(accepted_at)) => {
+                Some(Recorded {
+                    record: Record {
+                        id,
+                        accepted_at,
+                        fence: row.fence,
+                        attempts: row.attempts,
+                    },
+                    pair: Pair {
+                        account,
+                        source: user(source)?,
+                        target: user(target)?,
+                    },
+                    state: State::parse(&state)?,
+                    holds_users: row.holds_users,
+                    progress: Progress {
+                        tickets: TicketCounts {
+                            live: row.live,
+                            closed: row.closed,
+                            archived: row.archived,
+                        },
+                        ccs: CcCounts {
+                            moved: row.ccs_moved,
+                            deduplicated: row.ccs_deduplicated,
+                        },
+                    },
+                    outcome: row.outcome,
+                })
+            }
+            _ => None,
+        };
+        Ok(Standing {
+            now: row.now,
+            recorded,
+            conflicting: row.conflicting,
+        })
+    }
 }
 
 fn user(id: i64) -> Result<UserId> {

@@ -13,11 +13,16 @@ mod archived_ccs;
 mod archived_tickets;
 mod ccs;
 mod tickets;
+mod whole;
 
 pub use archived_ccs::move_archived_ccs;
 pub use archived_tickets::move_archived_tickets;
 pub use ccs::move_ccs;
 pub use tickets::move_tickets;
+pub use whole::{
+    Locks, Whole, lock_all_archived_tickets, lock_all_tickets, move_all_archived_ccs,
+    move_all_archived_tickets, move_all_ccs, move_all_tickets,
+};
 
 use crate::domain::{CcCounts, MergeId, Pair, TicketCounts};
 use crate::store::{Error, Result};

@@ -48,6 +48,8 @@ pub const fn of(point: Point) -> &'static [Scenario] {
         | Point::FirstLocked
         | Point::FirstLookedUp
         | Point::FirstFactsRead
+        | Point::AllTicketsLocked
+        | Point::AllArchivedTicketsLocked
         | Point::HandOverDue
         | Point::AckDue
         | Point::AckSent

@@ -4,6 +4,7 @@
 use user_merge::domain::{IdentityMove, Pair, ProfileChange};
 use user_merge::merge::Ending;
 use user_merge::store::Error;
+use user_merge::store::Pairs;
 use user_merge::store::helpdesk::{finish, lock_pair};
 
 use crate::harness::{Desk, Shape, request};
@@ -57,7 +58,8 @@ async fn finishing(
     desk.execute(before).await;
     let mut tx = desk.pool.begin().await.unwrap();
     lock_pair(&mut tx, pair()).await?;
-    let result = finish(&mut tx, pair(), change, archived_ccs).await;
+    let pairs = Pairs::new([pair()]);
+    let result = finish(&mut tx, &pairs, std::slice::from_ref(change), archived_ccs).await;
     tx.rollback().await.unwrap();
     result
 }

@@ -1,0 +1,119 @@
+//! Archived tickets.
+
+use sqlx::PgConnection;
+
+use super::{Columns, Locks, Moved, Owned, Whole};
+use crate::domain::{CcCounts, TicketCounts};
+use crate::failpoint::failpoint;
+use crate::store::{Pairs, Result};
+
+/// Locks the sources' archived tickets and holds back everything that refers to them: in the order of the pairs, their ids; at
+/// most `limit` in all. A statement of its own: the next one sees what had been written when the locks were had, such
+/// as a CC of the target that an agent adds while the merge waits for the ticket (rule T5).
+pub async fn lock_all_archived_tickets(
+    connection: &mut PgConnection,
+    pairs: &Pairs,
+    limit: i64,
+    locks: Locks,
+) -> Result<Vec<Vec<i64>>> {
+    let locked = match locks {
+        Locks::Wait => {
+            sqlx::query_as!(
+                Owned,
+                "SELECT requester_id AS owner, id FROM helpdesk.archived_tickets
+                 WHERE account_id = $1 AND requester_id = ANY ($2) ORDER BY requester_id, id LIMIT $3 FOR UPDATE",
+                pairs.account,
+                &pairs.sources,
+                limit,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        Locks::Skip => {
+            sqlx::query_as!(
+                Owned,
+                "SELECT requester_id AS owner, id FROM helpdesk.archived_tickets
+                 WHERE account_id = $1 AND requester_id = ANY ($2) ORDER BY requester_id, id LIMIT $3
+                 FOR UPDATE SKIP LOCKED",
+                pairs.account,
+                &pairs.sources,
+                limit,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+    };
+    Ok(pairs.sort(locked.into_iter().map(|row| (row.owner, row.id))))
+}
+
+/// Moves archived tickets that are locked and drops, where archived CCs move, those of the two users on them.
+///
+/// A row counts only while its requester is the source: what an agent moved away meanwhile is left alone
+/// (rule T7). Log entries suppress triggers (rule T3); organization, authors and submitters stay (T6, T10).
+pub async fn move_all_archived_tickets(
+    connection: &mut PgConnection,
+    wholes: &[Whole],
+    ids: &[i64],
+    archived_ccs: bool,
+) -> Result<Vec<Moved>> {
+    failpoint!(AllArchivedTicketsLocked);
+    let Columns { pairs, merges } = Columns::of(wholes);
+    let rows = sqlx::query!(
+        r#"
+        WITH moved AS (
+            UPDATE helpdesk.archived_tickets
+            SET requester_id = ($3::bigint[])[array_position($2::bigint[], requester_id)], updated_at = now()
+            WHERE account_id = $1 AND requester_id = ANY ($2)
+              AND id BETWEEN (SELECT min(id) FROM unnest($5::bigint[]) id) AND (SELECT max(id) FROM unnest($5) id)
+              AND id = ANY ($5)
+            RETURNING id, array_position($3, requester_id) AS n
+        ), dropped AS (
+            DELETE FROM helpdesk.archived_ticket_ccs c
+            USING moved m
+            WHERE $6 AND c.account_id = $1 AND c.ticket_id = m.id AND c.user_id IN (($2)[m.n], ($3)[m.n])
+              AND c.ticket_id BETWEEN (SELECT min(id) FROM moved) AND (SELECT max(id) FROM moved)
+              AND c.user_id = ANY ($2 || $3)
+            RETURNING c.ticket_id, c.user_id, m.n
+        ), logged AS (
+            INSERT INTO helpdesk.ticket_events
+                (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
+            SELECT $1, id, 'requester_id', (($2)[n])::text, (($3)[n])::text, 'user_merge', ($4::uuid[])[n], true
+            FROM moved
+            UNION ALL
+            SELECT $1, ticket_id, 'cc', user_id::text, NULL, 'user_merge', ($4)[n], true FROM dropped
+        )
+        SELECT n AS "n!", count(*) FILTER (WHERE is_ticket) AS "archived!",
+               count(*) FILTER (WHERE NOT is_ticket) AS "dropped!"
+        FROM (SELECT n, true FROM moved UNION ALL SELECT n, false FROM dropped) AS done (n, is_ticket)
+        GROUP BY n
+        "#,
+        pairs.account,
+        &pairs.sources,
+        &pairs.targets,
+        &merges,
+        ids,
+        archived_ccs,
+    )
+    .fetch_all(connection)
+    .await?;
+
+    let moved = rows.into_iter().map(|row| {
+        let tickets = TicketCounts {
+            archived: row.archived,
+            ..TicketCounts::default()
+        };
+        let ccs = CcCounts {
+            moved: 0,
+            deduplicated: row.dropped,
+        };
+        (
+            row.n,
+            Moved {
+                rows: tickets.total(),
+                tickets,
+                ccs,
+            },
+        )
+    });
+    Moved::each(wholes.len(), moved)
+}
