@@ -60,11 +60,26 @@ fn lane(reader: &mut Reader, path: &str, lane: &Lane) {
     }
 }
 
+impl Settings {
+    /// Connections without which somebody would have to wait for one.
+    fn needed_connections(&self) -> u32 {
+        let lanes = &self.lanes;
+        u32::from(lanes.interactive.concurrency)
+            + u32::from(lanes.bulk.concurrency)
+            + OTHER_CONNECTIONS
+    }
+
+    /// Connections that are left over.
+    #[must_use]
+    pub fn spare_connections(&self) -> u32 {
+        let all = self.database.max_connections;
+        all.saturating_sub(self.needed_connections())
+    }
+}
+
 fn connections(reader: &mut Reader, settings: &Settings) {
     let lanes = &settings.lanes;
-    let needed = u32::from(lanes.interactive.concurrency)
-        + u32::from(lanes.bulk.concurrency)
-        + OTHER_CONNECTIONS;
+    let needed = settings.needed_connections();
     if settings.database.max_connections < needed {
         reader.wrong(
             "database.max_connections",

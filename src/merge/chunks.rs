@@ -1,54 +1,31 @@
 //! Moving a large merge, chunk by chunk, without a lock on the source (rules T1, T4, T8, T9).
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use super::{Ending, Merger, Report, Step, Until};
-use crate::domain::{MergeId, Pair};
-use crate::failpoint::failpoint;
-use crate::retry::Tries;
-use crate::store::helpdesk::UserFacts;
-use crate::store::merges::{Envelope, Held, Record};
-use crate::store::moves::{
-    Chunk, Moved, move_archived_ccs, move_archived_tickets, move_ccs, move_tickets,
-};
-use crate::store::{Connection, Result};
-use crate::telemetry::metric;
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use tracing::debug;
 
-/// What is moved, in this order: a ticket's own requester is settled before its CCs (rule T5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Relation {
-    Tickets,
-    ArchivedTickets,
-    Ccs,
-    ArchivedCcs,
-}
+use super::ground::Ground;
+use super::relation::Relation;
+use super::{Ending, Merger, Report, Step, Until};
+use crate::failpoint::failpoint;
+use crate::retry::Tries;
+use crate::store::merges::{Envelope, Held, Progress};
+use crate::store::moves::{Chunk, Moved, Range};
+use crate::store::{Connection, Result, begin_unsynced};
+use crate::telemetry::metric;
 
-impl Relation {
-    const ALL: [Self; 4] = [
-        Self::Tickets,
-        Self::ArchivedTickets,
-        Self::Ccs,
-        Self::ArchivedCcs,
-    ];
-
-    async fn move_chunk(self, connection: &mut Connection, chunk: Chunk) -> Result<Moved> {
-        match self {
-            Self::Tickets => move_tickets(connection, chunk).await,
-            Self::ArchivedTickets => move_archived_tickets(connection, chunk).await,
-            Self::Ccs => move_ccs(connection, chunk).await,
-            Self::ArchivedCcs => move_archived_ccs(connection, chunk).await,
-        }
-    }
-
-    pub(super) const fn rows(self, source: &UserFacts) -> i64 {
-        match self {
-            Self::Tickets => source.tickets,
-            Self::ArchivedTickets => source.archived_tickets,
-            Self::Ccs => source.ccs,
-            Self::ArchivedCcs => source.archived_ccs,
-        }
-    }
+/// A large merge at work.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    ground: &'a Ground,
+    /// Of all its chunks, but for the range.
+    chunk: Chunk,
+    until: &'a Until,
+    /// What this run has moved elsewhere.
+    moved: Progress,
 }
 
 impl Merger {
@@ -61,17 +38,32 @@ impl Merger {
         until: &Until,
         report: &mut Report,
     ) -> Result<Option<Ending>> {
-        for relation in self.relations() {
+        let pair = envelope.request.pair();
+        let chunk = Chunk {
+            pair,
+            merge: held.record.id,
+            fence: held.record.fence,
+            range: Range::ALL,
+            archived_ccs: self.rules.move_archived_ccs,
+        };
+        for relation in Relation::all(self.rules.move_archived_ccs) {
+            // Until a look from the first id to the last finds nothing. After a large one that look takes its
+            // time: the index still has what was moved. Better here than in the last transaction, under its locks.
             loop {
-                let Record { id, fence, .. } = held.record;
-                let chunk = self.chunk(envelope.request.pair(), id, Some(fence), self.size.rows());
-                let (moved, is_drained) = self.timed_chunk(relation, chunk, until).await?;
-                until.tell(Step::Committed);
+                let ground = Ground::new(relation, pair);
+                let moved = self
+                    .cover(Work {
+                        ground: &ground,
+                        chunk,
+                        until,
+                        moved: report.moved,
+                    })
+                    .await?;
                 report.moved += moved;
-                if let Some(pause) = until.pause(&report.moved) {
+                if let Some(pause) = ground.pause() {
                     return Ok(Some(pause));
                 }
-                if is_drained {
+                if !moved.has_moved() {
                     break;
                 }
             }
@@ -79,33 +71,85 @@ impl Merger {
         Ok(None)
     }
 
-    /// One chunk is one short transaction; says too whether it came to the end of the relation. What
-    /// may pass is tried again here, with fewer rows, so that a long merge doesn't spend its attempts on a
-    /// busy moment.
-    async fn timed_chunk(
-        &self,
-        relation: Relation,
-        chunk: Chunk,
-        until: &Until,
-    ) -> Result<(Moved, bool)> {
-        let mut tries = Tries::new(self.retry.immediate, self.retry.base);
-        loop {
-            until.tell(Step::Tried);
-            let limit = chunk.limit.min(self.size.rows());
-            let error = match self.one_chunk(relation, Chunk { limit, ..chunk }).await {
-                Err(error) if error.is_worth_another_try() => error,
-                result => return result.map(|moved| (moved, moved.rows < limit)),
-            };
-            if !tries.again().await {
-                return Err(error);
+    /// Once over the whole ground, on two lanes side by side where a connection is to spare: over ranges of their own
+    /// they don't meet, but for a moment at the end of a chunk, in the merge's own row.
+    async fn cover(&self, work: Work<'_>) -> Result<Progress> {
+        let second = self.spare.try_acquire();
+        let lanes = (0..1 + usize::from(second.is_ok())).map(async |_| {
+            let lane = AssertUnwindSafe(self.lane(work)).catch_unwind().await;
+            if !matches!(lane, Ok(Ok(_))) {
+                work.ground.leave(None);
             }
-            metric::retries(error.class());
-            self.size.halve();
+            lane
+        });
+        // Each comes to its own end, whatever becomes of the other: a transaction is never left halfway.
+        let mut moved = Progress::default();
+        for lane in join_all(lanes).await {
+            moved += lane.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
+        Ok(moved)
     }
 
-    async fn one_chunk(&self, relation: Relation, chunk: Chunk) -> Result<Moved> {
-        let mut tx = self.pool.begin().await?;
+    /// One chunk after the other. What may pass is tried again here, with fewer rows, so that a long merge doesn't
+    /// spend its attempts on a busy moment.
+    async fn lane(&self, work: Work<'_>) -> Result<Progress> {
+        let Work { ground, until, .. } = work;
+        let mut moved = Progress::default();
+        let mut tries = self.tries();
+        while !ground.is_left() {
+            until.tell(Step::Tried);
+            match self.next_chunk(work).await {
+                Ok(None) => break,
+                Ok(Some(chunk)) => {
+                    until.tell(Step::Committed);
+                    moved += chunk;
+                    tries = self.tries();
+                    let mut all = work.moved;
+                    all += moved;
+                    if let Some(pause) = until.pause(&all) {
+                        ground.leave(Some(pause));
+                    }
+                }
+                Err(error) => {
+                    if !error.is_worth_another_try() || !tries.again().await {
+                        return Err(error);
+                    }
+                    metric::retries(error.class());
+                    self.size.halve();
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Claims a chunk and moves it; `None` where nothing is left.
+    async fn next_chunk(&self, Work { ground, chunk, .. }: Work<'_>) -> Result<Option<Moved>> {
+        let mut connection = self.pool.acquire().await?;
+        let limit = self.size.rows();
+        let Some(range) = ground.claim(&mut connection, limit).await? else {
+            return Ok(None);
+        };
+        let chunk = Chunk { range, ..chunk };
+        let moved = self
+            .one_chunk(&mut connection, ground.relation, chunk, limit)
+            .await;
+        if moved.is_err() {
+            ground.give_back(range).await;
+        }
+        moved.map(Some)
+    }
+
+    /// One chunk is one short transaction. Its commit doesn't wait for the disk: should the server lose it, then
+    /// rows, log and progress alike, and they are moved again (rules T8, R4). Before anybody hears that the merge is
+    /// completed, the last transaction's commit has waited for all of them.
+    async fn one_chunk(
+        &self,
+        connection: &mut Connection,
+        relation: Relation,
+        chunk: Chunk,
+        limit: i64,
+    ) -> Result<Moved> {
+        let mut tx = begin_unsynced(connection).await?;
         let began = Instant::now();
         failpoint!(ChunkBegun);
         let moved = relation.move_chunk(&mut tx, chunk).await?;
@@ -114,25 +158,12 @@ impl Merger {
         failpoint!(ChunkCommitted);
         let took = began.elapsed();
         measure(took, moved);
-        self.size.observe(chunk.limit, moved.rows, took);
+        self.size.observe(limit, moved.rows, took);
         Ok(moved)
     }
 
-    pub(super) fn relations(&self) -> impl Iterator<Item = Relation> + use<> {
-        let archived_ccs = self.rules.move_archived_ccs;
-        Relation::ALL
-            .into_iter()
-            .filter(move |relation| *relation != Relation::ArchivedCcs || archived_ccs)
-    }
-
-    fn chunk(&self, pair: Pair, merge: MergeId, fence: Option<i64>, limit: i64) -> Chunk {
-        Chunk {
-            pair,
-            merge,
-            fence,
-            limit,
-            archived_ccs: self.rules.move_archived_ccs,
-        }
+    fn tries(&self) -> Tries {
+        Tries::new(self.retry.immediate, self.retry.base)
     }
 }
 

@@ -10,7 +10,9 @@ mod chunks;
 mod complete;
 mod fail;
 mod first;
+mod ground;
 mod late;
+mod relation;
 mod report;
 mod size;
 mod stranded;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use fail::{Cause, Given};
@@ -43,6 +46,8 @@ pub struct Merger {
     /// A worker that has a merge in hand shows it more often than this: it moves something, or fails.
     silence: Duration,
     size: ChunkSize,
+    /// Connections that nobody needs: each lets a large merge move two chunks side by side.
+    spare: Semaphore,
 }
 
 /// How long a merge may go on before it hands its place to others.
@@ -123,6 +128,7 @@ impl Merger {
             silence: settings.retry.immediate
                 * (settings.database.connect_timeout + 2 * settings.database.statement_timeout),
             size: ChunkSize::new(&settings.chunk),
+            spare: Semaphore::new(settings.spare_connections() as usize),
         }
     }
 

@@ -27,20 +27,22 @@ impl ChunkSize {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Learns from a chunk: grows by a fifth while there is room, shrinks in proportion where it took too
-    /// long. A chunk that wasn't full says nothing about a full one, unless it was too slow already.
+    /// Learns from a chunk. Sizes aim at half the time, so that what differs from chunk to chunk seldom goes beyond the
+    /// whole; they shrink at once where it did, and otherwise go half the way there: some others met the same moment.
+    /// A chunk that wasn't full says nothing about a full one, unless it was too slow already.
     pub(super) fn observe(&self, asked: i64, moved: i64, took: Duration) {
-        let full = moved >= asked;
-        let next = if took > self.target {
-            let ratio = self.target.as_secs_f64() / took.as_secs_f64();
-            scale(asked, ratio.max(0.5))
-        } else if full && took < self.target.mul_f64(0.8) {
-            scale(asked, 1.2) + 1
+        let ratio = self.target.as_secs_f64() / 2.0 / took.as_secs_f64().max(1e-6);
+        let by = if took > self.target {
+            ratio.max(0.5)
+        } else if moved >= asked {
+            f64::midpoint(1.0, ratio.min(4.0))
         } else {
             return;
         };
-        self.rows
-            .store(next.clamp(self.min, self.max), Ordering::Relaxed);
+        self.rows.store(
+            scale(asked, by).clamp(self.min, self.max),
+            Ordering::Relaxed,
+        );
     }
 
     /// Halves after a chunk that timed out or waited for a lock in vain.
@@ -56,7 +58,7 @@ impl ChunkSize {
     reason = "both far below 2^52"
 )]
 fn scale(rows: i64, by: f64) -> i64 {
-    (rows as f64 * by) as i64
+    (rows as f64 * by).ceil() as i64
 }
 
 #[cfg(test)]
@@ -72,28 +74,62 @@ mod tests {
         })
     }
 
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
-    fn it_grows_slowly_while_chunks_are_quick() {
+    fn it_grows_quickly_while_chunks_are_far_too_short_and_then_slowly() {
         let size = size();
-        size.observe(500, 500, Duration::from_millis(10));
-        assert_eq!(size.rows(), 601);
+        size.observe(500, 500, ms(2));
+        assert_eq!(size.rows(), 1250);
+        size.observe(1250, 1250, ms(20));
+        assert_eq!(size.rows(), 1407);
         for _ in 0..50 {
-            size.observe(size.rows(), size.rows(), Duration::from_millis(10));
+            size.observe(size.rows(), size.rows(), ms(10));
         }
         assert_eq!(size.rows(), 5000);
     }
 
     #[test]
-    fn it_shrinks_at_once_when_a_chunk_is_slow() {
+    fn it_comes_to_rest_at_half_the_time() {
         let size = size();
-        size.observe(500, 500, Duration::from_millis(62));
-        assert_eq!(size.rows(), 403);
-        size.observe(403, 403, Duration::from_secs(9));
-        assert_eq!(size.rows(), 201);
+        for _ in 0..50 {
+            let rows = size.rows();
+            size.observe(
+                rows,
+                rows,
+                Duration::from_micros(10) * u32::try_from(rows).unwrap(),
+            );
+        }
+        assert!((2450..=2550).contains(&size.rows()), "{}", size.rows());
+    }
+
+    #[test]
+    fn it_shrinks_at_once_when_a_chunk_is_too_slow() {
+        let size = size();
+        size.observe(500, 500, ms(40));
+        assert_eq!(size.rows(), 407, "half the way, within the time");
+        size.observe(500, 500, ms(62));
+        assert_eq!(size.rows(), 250, "beyond it by at most half, all at once");
+        size.observe(250, 3, ms(9_000));
+        assert_eq!(size.rows(), 125, "full or not");
         for _ in 0..20 {
             size.halve();
         }
         assert_eq!(size.rows(), 20);
+    }
+
+    #[test]
+    fn the_smallest_one_can_grow() {
+        let size = ChunkSize::new(&config::Chunk {
+            initial: 1,
+            min: 1,
+            max: 5,
+            target_time: ms(50),
+        });
+        size.observe(1, 1, ms(1));
+        assert_eq!(size.rows(), 3);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::Merger;
-use super::chunks::{Relation, measure};
+use super::chunks::measure;
+use super::relation::Relation;
 use crate::store::helpdesk::UserFacts;
 use crate::store::merges::Progress;
 use crate::store::moves::{
@@ -29,7 +30,7 @@ impl Merger {
         locks: Locks,
     ) -> Result<Vec<Option<Progress>>> {
         let mut swept = vec![Some(Progress::default()); sources.len()];
-        for relation in self.relations() {
+        for relation in Relation::all(self.rules.move_archived_ccs) {
             let places: Vec<usize> = (0..sources.len())
                 .filter(|&place| swept[place].is_some() && relation.rows(sources[place].facts) > 0)
                 .collect();

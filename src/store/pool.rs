@@ -34,6 +34,17 @@ pub struct Options {
     pub statement_timeout: Duration,
 }
 
+/// Begins a transaction whose commit doesn't wait for the disk, nor for a standby: it is atomic and seen at once like
+/// any other, but the end of what was committed so may be lost where the server crashes. That is for work that is
+/// done again if it is missing, and that nobody is told of before a commit that waits: that one takes everything
+/// before it to the disk as well, because they share one log. The commit's locks are held for that much less.
+pub async fn begin_unsynced(
+    connection: &mut Connection,
+) -> Result<sqlx::Transaction<'_, Postgres>> {
+    let begin = "BEGIN; SET LOCAL synchronous_commit TO off";
+    Ok(connection.begin_with(begin).await?)
+}
+
 fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions> {
     let milliseconds = |limit: Duration| limit.as_millis().to_string();
     Ok(url

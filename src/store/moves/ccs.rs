@@ -2,25 +2,52 @@
 
 use sqlx::PgConnection;
 
-use super::{Chunk, Moved, check_fence};
-use crate::domain::{CcCounts, TicketCounts};
+use super::{Chunk, Moved, Picked, Range, check_fence};
+use crate::domain::{CcCounts, Pair, TicketCounts};
 use crate::store::Result;
 
-/// Moves up to a chunk of CCs. Each row is decided by itself (rule T5): where one of the two is the
+/// Where a chunk of up to `limit` CCs ends that begins with the range. Locks nothing.
+pub async fn pick_ccs(
+    connection: &mut PgConnection,
+    pair: Pair,
+    range: Range,
+    limit: i64,
+) -> Result<Picked> {
+    let picked = sqlx::query_as!(
+        Picked,
+        r#"
+        SELECT count(*) AS "rows!", max(ticket_id) AS last
+        FROM (
+            SELECT ticket_id FROM helpdesk.ticket_ccs
+            WHERE account_id = $1 AND user_id = $2 AND ticket_id > $3 AND ticket_id <= $4
+            ORDER BY ticket_id LIMIT $5
+        ) AS next
+        "#,
+        pair.account.get(),
+        pair.source.get(),
+        range.after,
+        range.upto,
+        limit,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(picked)
+}
+
+/// Moves a chunk of CCs. Each row is decided by itself (rule T5): where one of the two is the
 /// requester, or the target is copied already, the source's row goes; everywhere else the target takes its
 /// place. Made as a delete and an insert that yields to an existing row, because an update would fail where
 /// somebody copies the target at this moment.
 pub async fn move_ccs(connection: &mut PgConnection, chunk: Chunk) -> Result<Moved> {
     let done = sqlx::query!(
         r#"
-        WITH held AS MATERIALIZED (
-            SELECT FROM user_merge.merges
-            WHERE account_id = $1 AND id = $4 AND fence = $5 AND state = 'running'
-            FOR UPDATE
-        ), picked AS MATERIALIZED (
+        WITH picked AS MATERIALIZED (
             SELECT ticket_id FROM helpdesk.ticket_ccs
-            WHERE account_id = $1 AND user_id = $2 AND ($5::bigint IS NULL OR EXISTS (SELECT FROM held))
-            ORDER BY ticket_id LIMIT $6
+            WHERE account_id = $1 AND user_id = $2 AND ticket_id > $6 AND ticket_id <= $7
+              AND EXISTS (
+                  SELECT FROM user_merge.merges
+                  WHERE account_id = $1 AND id = $4 AND fence = $5 AND state = 'running')
+            ORDER BY ticket_id
             FOR UPDATE
         ), seen AS MATERIALIZED (
             -- Shared lock: the requester can't change between this look and the commit.
@@ -33,7 +60,8 @@ pub async fn move_ccs(connection: &mut PgConnection, chunk: Chunk) -> Result<Mov
             ) AS t
         ), taken AS (
             DELETE FROM helpdesk.ticket_ccs c
-            WHERE c.account_id = $1 AND c.user_id = $2 AND c.ticket_id <= (SELECT max(ticket_id) FROM picked)
+            WHERE c.account_id = $1 AND c.user_id = $2
+              AND c.ticket_id > $6 AND c.ticket_id <= (SELECT max(ticket_id) FROM picked)
             RETURNING c.ticket_id
         ), given AS (
             INSERT INTO helpdesk.ticket_ccs (account_id, ticket_id, user_id)
@@ -54,10 +82,11 @@ pub async fn move_ccs(connection: &mut PgConnection, chunk: Chunk) -> Result<Mov
                 ccs_deduplicated = m.ccs_deduplicated
                     + (SELECT count(*) FROM taken) - (SELECT count(*) FROM given),
                 updated_at = now()
-            WHERE m.account_id = $1 AND m.id = $4 AND m.fence = $5 AND EXISTS (SELECT FROM taken)
+            WHERE m.account_id = $1 AND m.id = $4 AND m.fence = $5 AND m.state = 'running'
+            RETURNING m.id
         )
         SELECT
-            $5::bigint IS NULL OR EXISTS (SELECT FROM held) AS "held!",
+            EXISTS (SELECT FROM progress) AS "held!",
             (SELECT count(*) FROM taken) AS "taken!",
             (SELECT count(*) FROM given) AS "given!"
         "#,
@@ -66,7 +95,8 @@ pub async fn move_ccs(connection: &mut PgConnection, chunk: Chunk) -> Result<Mov
         chunk.pair.target.get(),
         chunk.merge,
         chunk.fence,
-        chunk.limit,
+        chunk.range.after,
+        chunk.range.upto,
     )
     .fetch_one(connection)
     .await?;
