@@ -8,6 +8,7 @@ mod pairs;
 mod passing;
 mod premature;
 mod properties;
+mod server_crash;
 mod taken_over;
 mod unreadable;
 

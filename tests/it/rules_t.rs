@@ -2,7 +2,9 @@
 
 mod archiving;
 mod ccs;
+mod copied;
 mod failing;
+mod lanes;
 mod ledger;
 mod meanwhile;
 mod requesters;

@@ -133,11 +133,15 @@ async fn r5_the_old_worker_wakes_up_after_the_new_one_has_finished() {
 /// R5: where the first one holds locks, the second waits. What the first has in hand is committed then, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r5_the_new_worker_waits_for_what_the_old_one_has_locked() {
-    // The one has a chunk in hand, and goes no further after it; the other one is about to commit the end.
-    for (point, is_fenced) in [("chunk.moved=hold@2", true), ("merge.settled=hold", false)] {
+    // The one has a chunk in hand, for which its next one waits too, and goes no further after them; the other one is
+    // about to commit the end.
+    for (point, waiting, is_fenced) in [
+        ("chunk.moved=hold@2", 2, true),
+        ("merge.settled=hold", 1, false),
+    ] {
         let (stage, first, _proxy) = cut_off(point).await;
         let second = Process::worker(&stage.desk);
-        waiting_for_locks(&stage.desk, 1).await;
+        waiting_for_locks(&stage.desk, waiting).await;
 
         first.let_go();
         if is_fenced {
