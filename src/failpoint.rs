@@ -60,8 +60,8 @@ points! {
     FirstCommitted = "first.committed", "The first transaction is committed, whatever it came to.";
 
     ChunkBegun = "chunk.begun", "A chunk's transaction has begun.";
-    TicketsLocked = "tickets.locked", "Its tickets are locked.";
-    ArchivedTicketsLocked = "archived_tickets.locked", "Its archived tickets are locked.";
+    TicketsLocked = "tickets.locked", "Its tickets are moved and logged, and so locked; their CCs are as they were.";
+    ArchivedTicketsLocked = "archived_tickets.locked", "So are its archived tickets.";
     ChunkMoved = "chunk.moved", "Its rows are moved, logged and counted, and not committed.";
     ChunkCommitted = "chunk.committed", "It is committed.";
 

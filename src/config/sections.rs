@@ -128,7 +128,7 @@ sections! {
         min: u32 => within(1, 100_000),
         /// Rows in a chunk, at most.
         max: u32 => within(1, 100_000),
-        /// How long a chunk should hold its locks.
+        /// How long a chunk should hold its locks at most.
         target_time: Duration => lasting(ms(1), seconds(10)),
     }
 

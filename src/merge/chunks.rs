@@ -75,7 +75,7 @@ impl Merger {
     /// they don't meet, but for a moment at the end of a chunk, in the merge's own row.
     async fn cover(&self, work: Work<'_>) -> Result<Progress> {
         let second = self.spare.try_acquire();
-        let lanes = (0..1 + usize::from(second.is_ok())).map(async |_| {
+        let lanes = (0..=usize::from(second.is_ok())).map(async |_| {
             let lane = AssertUnwindSafe(self.lane(work)).catch_unwind().await;
             if !matches!(lane, Ok(Ok(_))) {
                 work.ground.leave(None);

@@ -14,7 +14,7 @@ use crate::store::{Connection, Result};
 pub(super) struct Ground {
     pub(super) relation: Relation,
     pair: Pair,
-    /// Ranges that nobody has claimed. Locked while the next chunk's end is looked for.
+    /// Ranges that nobody has claimed, the next one last. Locked while the next chunk's end is looked for.
     open: Mutex<Vec<Range>>,
     /// Set once no further chunk is to begin: for a pause, or, without one, because something went wrong.
     end: OnceLock<Option<Ending>>,
@@ -58,9 +58,9 @@ impl Ground {
         Ok(None)
     }
 
-    /// Leaves a claimed range to whoever claims next.
+    /// Gives a claimed range back, to be claimed after all others: what stands in its way may be gone by then.
     pub(super) async fn give_back(&self, range: Range) {
-        self.open.lock().await.push(range);
+        self.open.lock().await.insert(0, range);
     }
 
     /// No further chunk begins; those at work come to their end.
