@@ -1,0 +1,114 @@
+//! Small merges a second: both lanes, each with a backlog, beside the stored procedure and Celery.
+
+use anyhow::{Result, ensure};
+
+use crate::celery::Celery;
+use crate::desk::Desk;
+use crate::procedure::Procedure;
+use crate::report::{Goal, Report};
+use crate::servers::Servers;
+use crate::sizes::{SMALL, Sizes};
+use crate::stats::{Spread, float, ratios};
+use crate::worker::{Queues, Worker};
+
+/// Clients of the procedure; the last number is what the goals are about.
+const CLIENTS: [usize; 3] = [1, 4, 16];
+const LANES: [(&str, f64, f64); 2] = [("interactive", 0.9, 5.0), ("bulk", 3.0, 15.0)];
+
+#[derive(Default)]
+struct Rates {
+    lanes: [Vec<f64>; 2],
+    procedure: [Vec<f64>; 3],
+    celery: Vec<f64>,
+}
+
+pub async fn run(
+    servers: &Servers,
+    sizes: &Sizes,
+    lanes: [bool; 2],
+    report: &mut Report,
+) -> Result<()> {
+    let desk = Desk::open(servers, "rates", sizes.bystanders).await?;
+    let queues = Queues::new("rates");
+    // Declares the queues, so that they can be filled before the worker that counts starts.
+    Worker::start(servers, &desk, &queues, &[])
+        .await?
+        .stop()
+        .await?;
+    let procedure =
+        Procedure::new(Desk::open(servers, "procedure", sizes.bystanders).await?).await?;
+    let celery = Celery::new(
+        servers,
+        Desk::open(servers, "celery", sizes.bystanders).await?,
+    )
+    .await?;
+    let [small, bulk, of_celery] = sizes.merges;
+
+    let mut rates = Rates::default();
+    for _ in 0..sizes.rounds {
+        for (at, count) in [small, bulk].into_iter().enumerate() {
+            if lanes[at] {
+                rates.lanes[at].push(lane(servers, &desk, &queues, at, count).await?);
+            }
+        }
+        for (clients, rates) in CLIENTS.into_iter().zip(&mut rates.procedure) {
+            rates.push(procedure.rate(servers, clients, small).await?);
+        }
+        rates.celery.push(celery.rate(servers, of_celery).await?);
+    }
+    queues.delete(servers).await?;
+    desk.close(servers).await?;
+    procedure.desk.close(servers).await?;
+    celery.close(servers).await?;
+    put(&rates, lanes, report);
+    Ok(())
+}
+
+/// Merges a second of a fresh worker that finds its queue full, from the moment at which it consumes.
+pub async fn lane(
+    servers: &Servers,
+    desk: &Desk,
+    queues: &Queues,
+    lane: usize,
+    count: usize,
+) -> Result<f64> {
+    let batch = desk.batch(count, SMALL).await?;
+    let queue = [&queues.interactive, &queues.bulk][lane];
+    let broker = &servers.broker;
+    broker.publish(queue, batch.requests()).await?;
+    servers.checkpoint().await?;
+
+    let worker = Worker::start(servers, desk, queues, &[]).await?;
+    let arrivals = broker.arrivals(&queues.deletion, count).await?;
+    let took = arrivals.last - worker.consuming[0];
+    worker.stop().await?;
+
+    let users = broker.take_deletions(&queues.deletion, count).await?;
+    let all = batch.sources.iter().all(|source| users.contains(source));
+    ensure!(all, "a user was not handed over to deletion");
+    queues.check(servers).await?;
+    desk.check_merged(&batch).await?;
+    Ok(float(count) / took.as_secs_f64())
+}
+
+fn put(rates: &Rates, lanes: [bool; 2], report: &mut Report) {
+    let mut section = report.of("yardsticks of small merges");
+    let unit = "/s";
+    for (clients, rates) in CLIENTS.into_iter().zip(&rates.procedure) {
+        let s = if clients == 1 { "" } else { "s" };
+        let what = format!("stored procedure, {clients} client{s}, no broker");
+        section.figure(&what, unit, Spread::of(rates));
+    }
+    section.figure("Celery, 8 processes", unit, Spread::of(&rates.celery));
+    let asked = LANES.iter().zip(&rates.lanes).zip(lanes);
+    for ((&(name, to_procedure, to_celery), rate), _) in asked.filter(|(_, asked)| *asked) {
+        let mut section = report.of(name);
+        let what = format!("user-merge, merges of {SMALL} tickets");
+        section.figure(&what, unit, Spread::of(rate));
+        let ratio = ratios(rate, &rates.procedure[2]);
+        let goal = Goal::AtLeast(to_procedure);
+        section.goal("user-merge : procedure with 16 clients", "×", ratio, goal);
+        let ratio = ratios(rate, &rates.celery);
+        section.goal("user-merge : Celery", "×", ratio, Goal::AtLeast(to_celery));
+    }
+}
