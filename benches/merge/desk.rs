@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use sqlx::AssertSqlSafe;
 
 use crate::process::output;
 use crate::servers::Servers;
@@ -35,7 +35,7 @@ impl Desk {
             .run(&format!("CREATE DATABASE {name} OWNER user_merge"))
             .await?;
         let options = servers.database.clone().database(&name);
-        let url = options.to_url_lossy().to_string();
+        let url = servers.database_url(&name);
         let mut migrate = Command::new(PROGRAM);
         migrate
             .args(["migrate", "--with-helpdesk"])

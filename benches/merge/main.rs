@@ -15,6 +15,8 @@ mod sizes;
 mod stats;
 mod worker;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,24 +26,31 @@ use report::Report;
 use servers::Servers;
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     // `cargo test --benches` and the like only want to know that it builds.
     if !std::env::args().any(|argument| argument == "--bench") {
-        return Ok(());
+        return ExitCode::SUCCESS;
     }
     let options = Options::parse();
-    if let Some(file) = &options.markdown {
-        print!("{}", Report::read(file)?.markdown());
-        return Ok(());
-    }
     // Whatever was started ends with the future that holds it.
-    tokio::select! {
+    let done = tokio::select! {
         done = run(&options) => done,
         interrupted = interrupted() => interrupted,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
 async fn run(options: &Options) -> Result<()> {
+    if let Some(file) = &options.markdown {
+        print!("{}", Report::read(file)?.markdown());
+        return Ok(());
+    }
     let servers = Servers::open().await?;
     let mut report = Report::new(options.quick, machine::facts(&servers).await?);
     measures::run(&servers, options, &mut report).await?;

@@ -8,6 +8,7 @@ use crate::broker::Broker;
 
 pub struct Servers {
     pub database: PgConnectOptions,
+    database_url: String,
     pub broker_url: String,
     pub broker: Broker,
 }
@@ -15,8 +16,10 @@ pub struct Servers {
 impl Servers {
     pub async fn open() -> Result<Self> {
         let broker_url = variable("USER_MERGE__BROKER__URL")?;
+        let database_url = variable("USER_MERGE__DATABASE__URL")?;
         let servers = Self {
-            database: variable("USER_MERGE__DATABASE__URL")?.parse()?,
+            database: database_url.parse()?,
+            database_url,
             broker: Broker::connect(&broker_url).await?,
             broker_url,
         };
@@ -25,6 +28,12 @@ impl Servers {
             ensure!(value == "on", "{setting} is {value}: figures need it on");
         }
         Ok(servers)
+    }
+
+    /// As PostgreSQL's own programs read it too.
+    pub fn database_url(&self, name: &str) -> String {
+        let (server, _) = self.database_url.rsplit_once('/').unwrap_or_default();
+        format!("{server}/{name}")
     }
 
     /// Flushes what loading left behind, so that it doesn't fall into the run that is timed next.
