@@ -208,16 +208,15 @@ def choose_identities(identities, source, target):
 
 
 def choose_organizations(organizations, source, target, several):
-    """Rule P7: what the target gets, and its default where it has none."""
-    own = {o["id"] for o in organizations if o["user"] == target["id"]}
-    own |= {target["organization_id"]} - {None}
-    offered = [o["id"] for o in organizations if o["user"] == source["id"]]
-    first = source["organization_id"] or (offered[0] if offered else None)
-    default = first if not own else None
-    added = [o for o in offered if o not in own] if several else []
-    if default is not None and default not in added:
-        added.append(default)
-    return added, default
+    """Rule P7: what the target gets, its default where it has none, and how many are lost."""
+    own = {o["id"] for o in organizations if o["user"] == target["id"]} | {target["organization_id"]} - {None}
+    listed = [o["id"] for o in organizations if o["user"] == source["id"]]
+    offered = set(listed) | {source["organization_id"]} - {None}
+    default = None
+    if offered and not own:
+        default = source["organization_id"] or listed[0]
+    added = offered - own if several else {default} - {None}
+    return sorted(added), default, len(offered - own - added)
 
 
 def merge_users(cursor, account, source, target, key, requested_by, reason):
@@ -262,9 +261,11 @@ def merge_users(cursor, account, source, target, key, requested_by, reason):
     if identities:
         chosen = {"ids": [i["id"] for i, _ in identities], "primary": [primary for _, primary in identities]}
         cursor.execute(MOVE_IDENTITIES, ids | chosen)
-    organizations, default = choose_organizations(
+    organizations, default, organizations_lost = choose_organizations(
         facts["organizations"], users[source], users[target], facts["multiple_organizations"]
     )
+    if organizations_lost:
+        lost["organizations"] = organizations_lost
     if organizations:
         cursor.execute(ADD_ORGANIZATIONS, ids | {"organizations": organizations, "default": default})
     (left,) = cursor.execute(FINISH, ids | {"default": default}).fetchone()
@@ -282,6 +283,8 @@ def merge_users(cursor, account, source, target, key, requested_by, reason):
             "organizations_added": len(organizations), "dropped": users[source]["lost"] | lost,
         },
     }  # fmt: skip
+    if users[source]["suspended"] != users[target]["suspended"]:
+        event["profile"]["suspension_differs"] = True
     cursor.execute(RECORD, record | {"state": "completed", "outcome": Jsonb(event)})
     return deletion_of(event), event
 

@@ -138,20 +138,23 @@ impl Broker {
         }
     }
 
-    /// Takes all that is in a queue: the users of its deletion messages. Fails where one came twice.
-    pub async fn take_deletions(&self, queue: &str, count: usize) -> Result<HashSet<i64>> {
+    /// Takes all that is in a queue: one deletion message for each of these users, and nothing else.
+    pub async fn take_deletions(&self, queue: &str, due: &[i64]) -> Result<()> {
         let (channel, mut deletions) = self.listen(queue).await?;
-        let mut users = HashSet::with_capacity(count);
-        while users.len() < count {
+        let mut left: HashSet<i64> = due.iter().copied().collect();
+        while !left.is_empty() {
             let user = next_deletion(&mut deletions).await?;
-            ensure!(users.insert(user), "{queue}: user {user} came twice");
+            ensure!(
+                left.remove(&user),
+                "{queue}: user {user} was not due, or came twice"
+            );
         }
         ensure!(
             self.depth(queue).await? == 0,
             "{queue}: more than was asked for"
         );
         channel.close(200, "done".into()).await?;
-        Ok(users)
+        Ok(())
     }
 
     /// Hears each message as it comes.

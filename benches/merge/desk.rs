@@ -3,6 +3,7 @@
 mod check;
 mod load;
 mod raw;
+mod rich;
 mod wide;
 
 use std::cell::Cell;
@@ -17,6 +18,7 @@ use crate::process::output;
 use crate::servers::Servers;
 use crate::worker::PROGRAM;
 pub use load::{Batch, request};
+pub use rich::SOURCE as RICH_SOURCE;
 pub use wide::Wide;
 
 pub struct Desk {

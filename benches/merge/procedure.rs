@@ -50,6 +50,16 @@ impl Procedure {
         rate(&told, merges)
     }
 
+    /// One merge.
+    pub async fn merge(&self, source: i64) -> Result<()> {
+        let target = source + 1;
+        self.desk
+            .run(&format!(
+                "SELECT bench.merge_users(1, {source}, {target}, 'bench-2026-{source}')"
+            ))
+            .await
+    }
+
     async fn line_up(&self, batch: &Batch) -> Result<()> {
         self.desk
             .run("TRUNCATE bench.pairs; ALTER SEQUENCE bench.next RESTART")

@@ -1,6 +1,7 @@
 -- One small merge as a stored procedure: the rules, the rows and the log entries of the worker, in the tables of the
 -- worker, without round trips and without a broker. Two rules are simpler than they should be, in its favour: phone
--- numbers are compared as they are written, and a repeated key answers with a word.
+-- numbers are compared as they are written, and a repeated key answers with a word. All functions are PL/pgSQL, which
+-- keeps its plans for the session.
 
 CREATE SCHEMA bench;
 
@@ -10,8 +11,9 @@ CREATE SEQUENCE bench.next;
 
 -- Rules A1 to A9 on two locked users; NULL lets them through.
 CREATE FUNCTION bench.refusal(s helpdesk.users, t helpdesk.users, by_token boolean, s_tickets bigint, t_tickets bigint)
-RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT CASE
+RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN CASE
         WHEN s.id IS NULL THEN 'source_not_found'
         WHEN t.id IS NULL THEN 'target_not_found'
         WHEN s.merged_into = t.id THEN 'already_merged'
@@ -33,12 +35,14 @@ RETURNS text LANGUAGE sql STABLE AS $$
         WHEN t_tickets > 10000 THEN 'target_too_many_tickets'
         WHEN by_token AND s.external_id ~ '\S' THEN 'source_external_id'
         WHEN by_token AND t.external_id ~ '\S' THEN 'target_external_id'
-    END
+    END;
+END
 $$;
 
 -- What is lost with the source, by kind and count (rules P2, P5, P6, P8 to P13, P15).
-CREATE FUNCTION bench.dropped(s helpdesk.users) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object(
+CREATE FUNCTION bench.dropped(s helpdesk.users) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN jsonb_strip_nulls(jsonb_build_object(
         'tags', nullif(cardinality(s.tags), 0),
         'details', CASE WHEN s.details <> '' THEN 1 END,
         'notes', CASE WHEN s.notes <> '' THEN 1 END,
@@ -54,7 +58,8 @@ CREATE FUNCTION bench.dropped(s helpdesk.users) RETURNS jsonb LANGUAGE sql STABL
             WHERE account_id = s.account_id AND user_id = s.id AND kind IN ('x', 'facebook', 'google')
             GROUP BY kind
         ) social
-    ), '{}')
+    ), '{}');
+END
 $$;
 
 CREATE FUNCTION bench.merge_users(account bigint, source bigint, target bigint, key text) RETURNS text
@@ -75,6 +80,7 @@ DECLARE
     emails bigint := 0;
     phones bigint := 0;
     organizations bigint := 0;
+    organizations_lost bigint := 0;
     own_organization bigint;
     outcome jsonb;
 BEGIN
@@ -220,16 +226,26 @@ BEGIN
                 WHERE account_id = account AND user_id = source
                 ORDER BY is_default DESC, organization_id LIMIT 1));
         END IF;
-        WITH added AS (
+        WITH offered AS (
+            SELECT organization_id AS id FROM helpdesk.organization_memberships
+            WHERE account_id = account AND user_id = source
+            UNION SELECT s.organization_id WHERE s.organization_id IS NOT NULL
+        ), has AS (
+            SELECT organization_id AS id FROM helpdesk.organization_memberships
+            WHERE account_id = account AND user_id = target
+            UNION SELECT t.organization_id WHERE t.organization_id IS NOT NULL
+        ), added AS (
             INSERT INTO helpdesk.organization_memberships (account_id, user_id, organization_id, is_default)
             SELECT account, target, id, id IS NOT DISTINCT FROM own_organization
-            FROM (SELECT organization_id AS id FROM helpdesk.organization_memberships
-                  WHERE account_id = account AND user_id = source AND known.multiple_organizations
-                  UNION SELECT own_organization WHERE own_organization IS NOT NULL) offered
+            FROM offered
+            WHERE (known.multiple_organizations OR id = own_organization) AND id NOT IN (SELECT id FROM has)
             ON CONFLICT DO NOTHING
             RETURNING organization_id
         )
-        SELECT count(*) INTO organizations FROM added;
+        SELECT (SELECT count(*) FROM added),
+               (SELECT count(*) FROM offered
+                WHERE id NOT IN (SELECT id FROM has UNION SELECT organization_id FROM added))
+        INTO organizations, organizations_lost;
     END IF;
 
     -- Rule D1: nothing of the source is left.
@@ -257,7 +273,10 @@ BEGIN
         'tickets', jsonb_build_object('live', live, 'closed', closed, 'archived', archived),
         'ccs', jsonb_build_object('moved', ccs_moved, 'deduplicated', ccs_dropped),
         'profile', jsonb_build_object('emails_added', emails, 'phones_added', phones,
-            'organizations_added', organizations, 'dropped', bench.dropped(s)),
+            'organizations_added', organizations,
+            'dropped', bench.dropped(s) || CASE WHEN organizations_lost > 0
+                THEN jsonb_build_object('organizations', organizations_lost) ELSE '{}' END)
+            || CASE WHEN s.suspended <> t.suspended THEN '{"suspension_differs": true}' ELSE '{}' END::jsonb,
         'attempts', 1, 'accepted_at', now(), 'completed_at', now());
     INSERT INTO user_merge.merges
         (account_id, id, idempotency_key, source_user_id, target_user_id, requested_by, reason, lane, state,

@@ -69,7 +69,7 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
     reason = "a rough number"
 )]
 fn enough(pace: f64, seconds: u64) -> usize {
-    (pace * (seconds + 3) as f64 * 1.5) as usize
+    (pace * (seconds + 3) as f64 * 2.0) as usize
 }
 
 /// Milliseconds of each request from publish to deletion message, at a steady pace. The worker is a fresh one.

@@ -41,7 +41,9 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
     }
     ensure!(left > waiting / 2, "only {left} messages still wait");
     worker.stop().await?;
-    broker.take_deletions(&queues.deletion, settled).await?;
+    broker
+        .take_deletions(&queues.deletion, &batch.sources)
+        .await?;
     desk.check_merged(&batch).await?;
     queues.check(servers).await?;
     queues.delete(servers).await?;

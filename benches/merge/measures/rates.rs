@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::celery::Celery;
-use crate::desk::Desk;
+use crate::desk::{Desk, RICH_SOURCE, request};
 use crate::procedure::Procedure;
 use crate::report::{Goal, Report};
 use crate::servers::Servers;
@@ -42,6 +42,7 @@ pub async fn run(
         Desk::open(servers, "celery", sizes.bystanders).await?,
     )
     .await?;
+    compare(servers, &desk, &queues, &procedure, &celery).await?;
     let [small, bulk, of_celery] = sizes.merges;
 
     let mut rates = Rates::default();
@@ -74,21 +75,57 @@ pub async fn lane(
 ) -> Result<f64> {
     let batch = desk.batch(count, SMALL).await?;
     let queue = [&queues.interactive, &queues.bulk][lane];
-    let broker = &servers.broker;
-    broker.publish(queue, batch.requests()).await?;
-    servers.checkpoint().await?;
+    let seconds = work_off(servers, desk, queues, queue, &batch.sources).await?;
+    desk.check_merged(&batch).await?;
+    Ok(float(count) / seconds)
+}
 
+/// Queues these merges, then starts a worker until all are done: seconds since it consumes.
+async fn work_off(
+    servers: &Servers,
+    desk: &Desk,
+    queues: &Queues,
+    queue: &str,
+    sources: &[i64],
+) -> Result<f64> {
+    let broker = &servers.broker;
+    let requests = sources.iter().copied().map(request);
+    broker.publish(queue, requests).await?;
+    servers.checkpoint().await?;
     let worker = Worker::start(servers, desk, queues, &[]).await?;
-    let arrivals = broker.arrivals(&queues.deletion, count).await?;
+    let arrivals = broker.arrivals(&queues.deletion, sources.len()).await?;
     let took = arrivals.last - worker.consuming[0];
     worker.stop().await?;
-
-    let users = broker.take_deletions(&queues.deletion, count).await?;
-    let all = batch.sources.iter().all(|source| users.contains(source));
-    ensure!(all, "a user was not handed over to deletion");
+    broker.take_deletions(&queues.deletion, sources).await?;
     queues.check(servers).await?;
-    desk.check_merged(&batch).await?;
-    Ok(float(count) / took.as_secs_f64())
+    Ok(took.as_secs_f64())
+}
+
+/// Whether the yardsticks do the same: each merges a pair that meets many rules, and everything must be as it is
+/// after the worker.
+async fn compare(
+    servers: &Servers,
+    desk: &Desk,
+    queues: &Queues,
+    procedure: &Procedure,
+    celery: &Celery,
+) -> Result<()> {
+    for desk in [desk, &procedure.desk, &celery.desk] {
+        desk.add_rich_pair().await?;
+    }
+    let source = [RICH_SOURCE];
+    work_off(servers, desk, queues, &queues.interactive, &source).await?;
+    procedure.merge(RICH_SOURCE).await?;
+    celery.work_off(servers, &source).await?;
+    let due = desk.rich_pair().await?;
+    for (yardstick, desk) in [("procedure", &procedure.desk), ("Celery", &celery.desk)] {
+        let done = desk.rich_pair().await?;
+        ensure!(
+            done == due,
+            "{yardstick} merges otherwise:\n{done}\ninstead of\n{due}"
+        );
+    }
+    Ok(())
 }
 
 fn put(rates: &Rates, lanes: [bool; 2], report: &mut Report) {
