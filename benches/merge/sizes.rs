@@ -13,8 +13,8 @@ pub struct Sizes {
     pub merges: [usize; 3],
     /// Seconds of paced arrivals in a round, and merges from which the bulk lane's pace is taken.
     pub latency: (u64, usize),
-    /// Tickets in the two tables, and small merges in a round.
-    pub scale: ([i64; 2], usize),
+    /// Tickets in the two tables, small merges in a round, and rounds.
+    pub scale: ([i64; 2], usize, usize),
     /// Tickets of one user, and rounds.
     pub million: [(i64, usize); 3],
     /// Messages that wait, and how many of them are settled.
@@ -36,7 +36,7 @@ impl Sizes {
             large: (10_000, 9),
             merges: [4_800, 14_400, 1_600],
             latency: (15, 6_000),
-            scale: ([100_000, 10_000_000], 400),
+            scale: ([100_000, 10_000_000], 200, 10),
             million: [(10_000, 5), (100_000, 3), (1_000_000, 1)],
             waiting: (1_000_000, 20_000),
             starts: 15,
@@ -50,7 +50,7 @@ impl Sizes {
             large: (2_000, 3),
             merges: [320, 640, 160],
             latency: (3, 640),
-            scale: ([20_000, 100_000], 80),
+            scale: ([20_000, 100_000], 80, 2),
             million: [(1_000, 2), (5_000, 2), (20_000, 1)],
             waiting: (5_000, 400),
             starts: 3,

@@ -31,12 +31,12 @@ const KINDS: [&str; 3] = [
 ];
 
 pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Result<()> {
-    let (tables, merges) = sizes.scale;
+    let (tables, merges, rounds) = sizes.scale;
     let mut both = Vec::new();
     for tickets in tables {
         both.push(Side::open(servers, tickets).await?);
     }
-    for _ in 0..sizes.rounds {
+    for _ in 0..rounds {
         for side in &mut both {
             side.round(servers, merges).await?;
         }
