@@ -37,14 +37,20 @@ pub async fn facts(servers: &Servers) -> Result<Machine> {
         processor: after(&read("/proc/cpuinfo"), "model name"),
         memory_gib: (kib + (1 << 19)) >> 20,
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-        postgresql: servers.ask("SHOW server_version").await?,
+        postgresql: first_word(&servers.ask("SHOW server_version").await?),
         rabbitmq: rabbitmq.trim().to_owned(),
-        load_before: read("/proc/loadavg")
-            .split(' ')
-            .next()
-            .and_then(|load| load.parse().ok())
-            .unwrap_or(0.0),
+        load_before: load(),
     })
+}
+
+/// The average of the last minute.
+pub fn load() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    first_word(&load).parse().unwrap_or(0.0)
+}
+
+fn first_word(text: &str) -> String {
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// The value in the first line that begins so.

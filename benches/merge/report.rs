@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::stats::Spread;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,9 +70,7 @@ impl Report {
     }
 
     pub fn finish(&mut self) {
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let first = load.split(' ').next().unwrap_or_default();
-        self.load_after = first.parse().unwrap_or(0.0);
+        self.load_after = machine::load();
     }
 
     pub fn read(file: &Path) -> Result<Self> {

@@ -55,3 +55,16 @@ pub fn percentile(values: &[f64], percent: f64) -> f64 {
 pub const fn float(count: usize) -> f64 {
     count as f64
 }
+
+/// With commas, as people read large numbers.
+pub fn grouped(count: &impl ToString) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

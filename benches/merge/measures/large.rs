@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use crate::report::{Goal, Report};
 use crate::servers::Servers;
 use crate::sizes::Sizes;
-use crate::stats::{Spread, percentile, ratios};
+use crate::stats::{Spread, grouped, percentile, ratios};
 use crate::worker::{Queues, TELL_CHUNKS, Worker};
 
 pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Result<()> {
@@ -38,7 +38,10 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
 
     let mut section = report.of("large");
     section.figure("one raw SQL statement", "s", Spread::of(&raw));
-    let what = format!("user-merge, {tickets} tickets, publish to deletion message");
+    let what = format!(
+        "user-merge, {} tickets, publish to deletion message",
+        grouped(&tickets)
+    );
     section.figure(&what, "s", Spread::of(&merged));
     let ratio = ratios(&merged, &raw);
     section.goal("user-merge : raw", "×", ratio, Goal::AtMost(1.0));

@@ -6,7 +6,7 @@ use crate::desk::{Desk, request};
 use crate::report::{Goal, Report};
 use crate::servers::Servers;
 use crate::sizes::{SMALL, Sizes};
-use crate::stats::Spread;
+use crate::stats::{Spread, grouped};
 use crate::worker::{Queues, Worker};
 
 /// Users that don't exist: the messages behind those that are settled.
@@ -51,12 +51,16 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
 
     let mut section = report.of("memory");
     section.figure("peak after the start", "MiB", Spread::once(at_rest));
+    let waiting = grouped(&waiting);
     let what = format!(
         "peak with {waiting} messages waiting, {} merged",
-        settled / 4
+        grouped(&(settled / 4))
     );
     section.figure(&what, "MiB", Spread::once(early));
-    let what = format!("peak with {waiting} messages waiting, {settled} merged");
+    let what = format!(
+        "peak with {waiting} messages waiting, {} merged",
+        grouped(&settled)
+    );
     section.goal(&what, "MiB", Spread::once(peak), Goal::AtMost(24.0));
     Ok(())
 }

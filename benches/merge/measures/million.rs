@@ -8,7 +8,7 @@ use crate::desk::Desk;
 use crate::report::{Goal, Report};
 use crate::servers::Servers;
 use crate::sizes::Sizes;
-use crate::stats::Spread;
+use crate::stats::{Spread, grouped};
 use crate::worker::{Queues, TELL_CHUNKS, Worker};
 
 pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Result<()> {
@@ -29,17 +29,21 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
 
     let mut section = report.of("million");
     for (tickets, spread) in &per_ticket {
-        let what = format!("a user with {tickets} tickets: per ticket");
+        let what = format!("a user with {} tickets: per ticket", grouped(&tickets));
         section.figure(&what, "µs", *spread);
     }
     let [(less, of_less), _, (most, of_most)] = &per_ticket[..] else {
         anyhow::bail!("three sizes are compared");
     };
     let ratio = Spread::once(of_most.median / of_less.median);
-    let what = format!("per ticket, {most} : {less} tickets");
+    let what = format!(
+        "per ticket, {} : {} tickets",
+        grouped(&most),
+        grouped(&less)
+    );
     section.goal(&what, "×", ratio, Goal::AtMost(1.2));
     locks(&mut section, &chunks);
-    let what = format!("peak memory with a merge of {most} tickets");
+    let what = format!("peak memory with a merge of {} tickets", grouped(&most));
     section.goal(&what, "MiB", Spread::once(peak), Goal::AtMost(24.0));
     Ok(())
 }

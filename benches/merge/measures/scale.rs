@@ -12,7 +12,7 @@ use crate::desk::{Batch, Wide};
 use crate::report::{Goal, Report};
 use crate::servers::Servers;
 use crate::sizes::{SMALL, Sizes};
-use crate::stats::{Spread, ratios};
+use crate::stats::{Spread, grouped, ratios};
 use crate::worker::{Queues, Worker};
 
 /// One table with its worker, and microseconds per ticket.
@@ -53,11 +53,15 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
     };
     for (kind, what) in KINDS.into_iter().enumerate() {
         for (tickets, costs) in &costs {
-            let what = format!("{what}, table of {tickets}: per ticket");
+            let what = format!("{what}, table of {}: per ticket", grouped(&tickets));
             section.figure(&what, "µs", Spread::of(&costs[kind]));
         }
         let ratio = ratios(&of_large[kind], &of_small[kind]);
-        let what = format!("{what}: table of {large} : of {small}");
+        let what = format!(
+            "{what}: table of {} : of {}",
+            grouped(&large),
+            grouped(&small)
+        );
         if kind == 2 {
             section.figure(&what, "×", ratio);
         } else {

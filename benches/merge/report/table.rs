@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::{Figure, Goal, Report};
+use crate::stats::float;
 
 const RULED: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -68,7 +69,10 @@ impl Report {
                 bold(&median)
             );
         }
-        text + &self.warning()
+        match self.warning() {
+            none if none.is_empty() => text,
+            warning => format!("{text}\n{warning}"),
+        }
     }
 
     fn ground(&self) -> String {
@@ -89,11 +93,15 @@ impl Report {
     }
 
     fn warning(&self) -> String {
+        let mut text = String::new();
         if self.quick {
-            "Small sizes (--quick): these figures only show that the bench works, and don't count.\n".to_owned()
-        } else {
-            String::new()
+            text += "Small sizes (--quick): these figures only show that the bench works, and don't count.\n";
         }
+        // The build that came before is one such process.
+        if self.machine.load_before > float(self.machine.cores) + 1.0 {
+            text += "The machine was busy with other things: these figures are rough.\n";
+        }
+        text
     }
 }
 
@@ -118,8 +126,8 @@ impl Figure {
             String::new()
         };
         let goal = match self.goal {
-            Some(Goal::AtMost(most)) => format!("≤ {}", value(most)),
-            Some(Goal::AtLeast(least)) => format!("≥ {}", value(least)),
+            Some(Goal::AtMost(most)) => format!("≤ {most} {}", self.unit),
+            Some(Goal::AtLeast(least)) => format!("≥ {least} {}", self.unit),
             None => String::new(),
         };
         let met = match self.met {
@@ -127,14 +135,18 @@ impl Figure {
             Some(false) => "no",
             None => "",
         };
-        let rounds = if self.rounds == 1 { "round" } else { "rounds" };
+        let rounds = if self.rounds > 1 {
+            format!("{} rounds", self.rounds)
+        } else {
+            String::new()
+        };
         [
             format!("{indent}{}", self.what),
             value(self.value),
             spread,
             goal,
             met.to_owned(),
-            format!("{} {rounds}", self.rounds),
+            rounds,
         ]
     }
 }
