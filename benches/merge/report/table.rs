@@ -47,7 +47,7 @@ impl Report {
         let mut text = self.ground() + "\n\n";
         let _ = writeln!(
             text,
-            "| {} |\n|---|---|---:|---:|---:|---|",
+            "| {} |\n|---|---|---:|---:|---:|---|---|",
             COLUMNS.join(" | ").replacen("measure", "measure | ", 1)
         );
         let mut measure = "";
