@@ -8,6 +8,7 @@ use lapin::types::FieldTable;
 use tokio::time::timeout;
 
 use super::declare::short;
+use super::settling::Settling;
 use super::{Connection, Delivery, Error, Settled};
 
 /// A consumer on a channel of its own. After an error nothing more comes: open another one.
@@ -15,6 +16,7 @@ pub struct Consumer {
     channel: lapin::Channel,
     stream: lapin::Consumer,
     queue: String,
+    settling: Settling,
     reply_timeout: Duration,
     end: End,
 }
@@ -42,6 +44,7 @@ impl Consumer {
         let stream = connection.answer("consuming", consume).await?;
         let reply_timeout = connection.reply_timeout;
         Ok(Self {
+            settling: Settling::of(channel.clone(), reply_timeout),
             channel,
             stream,
             queue: queue.to_owned(),
@@ -61,7 +64,9 @@ impl Consumer {
             }
             match self.stream.next().await {
                 Some(Ok(delivery)) if !delivery.acker.usable() => stale += 1,
-                Some(Ok(delivery)) => break Some(Ok(Delivery::new(delivery, self.reply_timeout))),
+                Some(Ok(delivery)) => {
+                    break Some(Ok(Delivery::new(delivery, self.settling.clone())));
+                }
                 Some(Err(error)) => {
                     self.end = End::Reached;
                     break Some(Err(Error::lost("consuming", &error)));
@@ -95,9 +100,9 @@ impl Consumer {
         self.channel.status().connected() && self.end == End::NotYet
     }
 
-    /// Stops taking messages and puts back what was buffered here: answers how many. What was handed out before
-    /// can still be settled, as long as the connection stands.
-    pub async fn cancel(&mut self) -> Result<u32, Error> {
+    /// Stops taking messages and puts back, in their order, these that wait and what was buffered here: answers how
+    /// many. What else was handed out before can still be settled, as long as the connection stands.
+    pub async fn cancel(&mut self, mut waiting: Vec<Delivery>) -> Result<u32, Error> {
         if self.end != End::NotYet {
             return Ok(0);
         }
@@ -115,13 +120,14 @@ impl Consumer {
                 });
             }
         }
-        let mut returned = 0;
         while let Some(delivery) = self.next().await {
-            if delivery?.requeue().await? == Settled::Done {
-                returned += 1;
-            }
+            waiting.push(delivery?);
         }
-        Ok(returned)
+        let all: Vec<_> = waiting.iter().collect();
+        Ok(match Delivery::requeue_all(&all).await? {
+            Settled::Done => u32::try_from(all.len()).unwrap_or(u32::MAX),
+            Settled::Stale => 0,
+        })
     }
 
     fn why_ended(&self) -> Error {

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicAckOptions, BasicNackOptions};
-use tokio::time::timeout;
-
 use super::headers::delivery_count;
+use super::settling::{Fate, Settling};
 use super::{Error, Properties};
 
 /// What became of a settlement.
@@ -32,12 +30,14 @@ pub struct Delivery {
     /// it to the dead-letter queue itself.
     pub delivery_count: u32,
     taken: Instant,
+    tag: u64,
+    /// Asked only: what is settled is settled by [`Settling`].
     acker: lapin::Acker,
-    reply_timeout: Duration,
+    settling: Settling,
 }
 
 impl Delivery {
-    pub(super) fn new(delivery: lapin::message::Delivery, reply_timeout: Duration) -> Self {
+    pub(super) fn new(delivery: lapin::message::Delivery, settling: Settling) -> Self {
         Self {
             properties: Properties::from_amqp(&delivery.properties),
             // On a first delivery the broker says nothing, and a header would be the sender's word.
@@ -49,8 +49,9 @@ impl Delivery {
             redelivered: delivery.redelivered,
             body: delivery.data,
             taken: Instant::now(),
+            tag: delivery.delivery_tag,
             acker: delivery.acker,
-            reply_timeout,
+            settling,
         }
     }
 
@@ -60,7 +61,7 @@ impl Delivery {
         !self.acker.usable()
     }
 
-    /// How long ago it was handed out here. It may have waited among those taken ahead before that.
+    /// How long ago it was handed out here.
     #[must_use]
     pub fn held_for(&self) -> Duration {
         self.taken.elapsed()
@@ -69,33 +70,30 @@ impl Delivery {
     /// Takes the message out of the queue: the work is committed. An error, like [`Settled::Stale`], means that
     /// the message comes again, or may.
     pub async fn ack(&self) -> Result<Settled, Error> {
-        self.settle("acknowledging", self.acker.ack(BasicAckOptions::default()))
-            .await
+        Self::ack_all(&[self]).await
+    }
+
+    /// The same for messages of one session. Where nothing before them is unsettled the broker gets one word for all.
+    pub async fn ack_all(deliveries: &[&Self]) -> Result<Settled, Error> {
+        Self::settle(deliveries, Fate::Acknowledged).await
     }
 
     /// Puts the message back to its place in the queue. This counts towards the delivery limit.
     pub async fn requeue(&self) -> Result<Settled, Error> {
-        let options = BasicNackOptions {
-            requeue: true,
-            multiple: false,
-        };
-        self.settle("requeueing", self.acker.nack(options)).await
+        Self::requeue_all(&[self]).await
     }
 
-    async fn settle(
-        &self,
-        doing: &'static str,
-        settlement: impl Future<Output = lapin::Result<bool>>,
-    ) -> Result<Settled, Error> {
-        match timeout(self.reply_timeout, settlement).await {
-            Ok(Ok(true)) => Ok(Settled::Done),
-            Ok(Ok(false)) => Ok(Settled::Stale),
-            Ok(Err(error)) => Err(Error::lost(doing, &error)),
-            Err(_) => Err(Error::TimedOut {
-                doing,
-                after: self.reply_timeout,
-            }),
-        }
+    /// The same for messages of one session, in this order.
+    pub async fn requeue_all(deliveries: &[&Self]) -> Result<Settled, Error> {
+        Self::settle(deliveries, Fate::Requeued).await
+    }
+
+    async fn settle(deliveries: &[&Self], fate: Fate) -> Result<Settled, Error> {
+        let Some(first) = deliveries.first() else {
+            return Ok(Settled::Done);
+        };
+        let tags = deliveries.iter().map(|delivery| delivery.tag).collect();
+        first.settling.settle(tags, fate).await
     }
 }
 

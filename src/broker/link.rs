@@ -1,26 +1,32 @@
-//! One connection of a publisher, and its channels.
+//! One connection of a publisher, and what goes out over it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{Channel, Confirmation};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::declare::short;
-use super::error::Refusal;
-use super::{Connection, Error, LinkState, Outgoing, PublishError, Settings, declare};
+use super::window::{self, Job};
+use super::{Connection, Destination, Error, LinkState, Outgoing, PublishError, Settings, declare};
 
-/// A connection in confirm mode. Each channel has one publish in flight: on a shared one the client library gives
-/// a returned message to whichever confirm comes next, and the message that was returned would count as stored.
+/// A connection in confirm mode. Each destination has a channel of its own: one whose queue doesn't confirm, or is
+/// gone, holds up no other.
 pub(super) struct Link {
-    pub(super) connection: Connection,
-    idle: Mutex<Vec<Channel>>,
+    pub(super) connection: Arc<Connection>,
+    ways: Mutex<HashMap<Destination, Way>>,
     permits: Semaphore,
     capacity: u32,
     retired: AtomicBool,
+}
+
+/// Where the messages to one destination are left.
+struct Way {
+    jobs: mpsc::UnboundedSender<Job>,
+    _publishing: AbortOnDropHandle<()>,
 }
 
 impl Link {
@@ -35,17 +41,11 @@ impl Link {
 
     /// Over a connection that stands, to queues that are there or not.
     pub(super) fn on(connection: Connection, settings: &Settings) -> Self {
-        // Channels of cancelled publishes close in the background: leave them room. 0 means no limit.
-        let allowed = match connection.amqp.configuration().channel_max() {
-            0 => u16::MAX,
-            limit => (limit / 2).max(1),
-        };
-        let capacity = settings.max_in_flight.min(allowed);
         Self {
-            connection,
-            idle: Mutex::default(),
-            permits: Semaphore::new(capacity.into()),
-            capacity: capacity.into(),
+            connection: Arc::new(connection),
+            ways: Mutex::default(),
+            permits: Semaphore::new(settings.max_in_flight.into()),
+            capacity: settings.max_in_flight.into(),
             retired: AtomicBool::new(false),
         }
     }
@@ -73,10 +73,10 @@ impl Link {
     }
 
     /// Publishes and waits for the confirm; time-outs are the caller's. Dropped midway, it leaves nothing behind:
-    /// its channel is not used again.
+    /// nobody hears of its confirm.
     pub(super) async fn publish(
         &self,
-        outgoing: &Outgoing,
+        outgoing: Outgoing,
         settings: &Settings,
     ) -> Result<(), PublishError> {
         let properties = outgoing
@@ -85,83 +85,43 @@ impl Link {
             .map_err(PublishError::Invalid)?;
         let (exchange, key) = outgoing.destination.route(&settings.names);
         let exchange = short(&exchange)?;
-        let key = ShortString::try_new(key)
+        let routing_key = ShortString::try_new(key)
             .map_err(|_| PublishError::Invalid("routing key over 255 bytes"))?;
         let _permit = self
             .permits
             .acquire()
             .await
             .map_err(|_| PublishError::Closed)?;
-        // While blocked nothing is sent: it would all go out when the alarm ends, after the callers gave up.
-        let mut state = self.connection.state();
-        if state
-            .wait_for(|state| *state != LinkState::Blocked)
-            .await
-            .is_err()
-        {
-            return Err(Error::Lost {
+        let (told, confirmed) = oneshot::channel();
+        let way = outgoing.destination.way();
+        let job = Job {
+            outgoing,
+            exchange,
+            routing_key,
+            properties,
+            told,
+        };
+        self.leave(way, job);
+        confirmed.await.unwrap_or_else(|_| {
+            Err(Error::Lost {
                 doing: "publishing",
                 reason: "the connection is closed".into(),
             }
-            .into());
-        }
-        let channel = self.channel().await?;
-        let options = BasicPublishOptions {
-            mandatory: outgoing.destination.is_mandatory(),
-            immediate: false,
-        };
-        let confirmation = async {
-            channel
-                .basic_publish(exchange, key, options, &outgoing.body, properties)
-                .await?
-                .await
-        };
-        let unroutable = || PublishError::Unroutable(outgoing.destination.to_string());
-        let outcome = match confirmation.await {
-            Ok(Confirmation::Ack(None)) => Ok(()),
-            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Err(unroutable()),
-            // Not to be used again: where an operator lifts the limit of a quorum queue, the broker goes on refusing
-            // what comes by a channel that it has refused before.
-            Ok(Confirmation::Nack(None)) => {
-                return Err(PublishError::Nacked(outgoing.destination.to_string()));
-            }
-            Ok(Confirmation::NotRequested) => {
-                return Err(PublishError::Invalid("the channel is not in confirm mode"));
-            }
-            Err(error) => return Err(not_confirmed(&error, unroutable)),
-        };
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(channel);
-        outcome
+            .into())
+        })
     }
 
-    async fn channel(&self) -> Result<Channel, Error> {
-        loop {
-            let idle = self
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
-            let Some(channel) = idle else { break };
-            if channel.status().connected() {
-                return Ok(channel);
+    fn leave(&self, way: Destination, job: Job) {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = ways.entry(way).or_insert_with(|| {
+            let (jobs, waiting) = mpsc::unbounded_channel();
+            let publishing = tokio::spawn(window::run(self.connection.clone(), waiting));
+            Way {
+                jobs,
+                _publishing: AbortOnDropHandle::new(publishing),
             }
-        }
-        let channel = self.connection.channel().await?;
-        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-        self.connection
-            .answer("asking for confirms", confirm)
-            .await?;
-        Ok(channel)
-    }
-}
-
-fn not_confirmed(error: &lapin::Error, unroutable: impl FnOnce() -> PublishError) -> PublishError {
-    match Refusal::of(error) {
-        // The exchange is gone.
-        Some(Refusal::Missing) => unroutable(),
-        _ => Error::lost("publishing", error).into(),
+        });
+        // Where nobody takes it, its sender hears so.
+        drop(way.jobs.send(job));
     }
 }

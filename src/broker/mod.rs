@@ -27,9 +27,12 @@ mod properties;
 mod publisher;
 mod session;
 mod settings;
+mod settling;
 mod subscriber;
+mod tags;
 mod tcp;
 mod topology;
+mod window;
 
 pub use crate::config::Names;
 pub use connection::{Connection, LinkState};

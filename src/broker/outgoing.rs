@@ -26,7 +26,7 @@ impl std::fmt::Debug for Outgoing {
 }
 
 /// Where a message goes. All but events must end in a queue: otherwise the publish fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// A lane's queue: a new request, or the continuation of a long merge.
     Lane(Lane),
@@ -67,6 +67,14 @@ impl Destination {
             Self::Dead => queue(&names.dead),
             Self::Deletion => queue(&names.deletion),
             Self::Event(key) => (names.events.clone(), key.clone()),
+        }
+    }
+
+    /// Whose confirms are waited for together: those of one queue, or of the events.
+    pub(super) fn way(&self) -> Self {
+        match self {
+            Self::Event(_) => Self::Event(String::new()),
+            queue => queue.clone(),
         }
     }
 

@@ -75,7 +75,7 @@ impl Publisher {
             return Err(late);
         };
         let link = link?;
-        let result = match timeout_at(deadline, link.publish(&outgoing, settings)).await {
+        let result = match timeout_at(deadline, link.publish(outgoing, settings)).await {
             Ok(result) => result,
             Err(_) if link.is_blocked() => Err(PublishError::Blocked),
             Err(_) => Err(late),

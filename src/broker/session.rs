@@ -81,8 +81,8 @@ impl Session {
     }
 
     /// See [`Consumer::cancel`].
-    pub async fn cancel(&mut self) -> Result<u32, Error> {
-        self.consumer.cancel().await
+    pub async fn cancel(&mut self, waiting: Vec<Delivery>) -> Result<u32, Error> {
+        self.consumer.cancel(waiting).await
     }
 
     /// Ends the session, within the reply time-out. What wasn't settled is delivered again.

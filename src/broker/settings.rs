@@ -50,7 +50,7 @@ impl Settings {
             connect_timeout: Duration::from_secs(10),
             publish_timeout: Duration::from_secs(15),
             reply_timeout: Duration::from_secs(10),
-            max_in_flight: 256,
+            max_in_flight: 1024,
             ca_file: None,
         }
     }

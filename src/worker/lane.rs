@@ -145,7 +145,7 @@ impl Consuming {
         worker.health.set(condition, false);
         if ended.is_ok() {
             // Give back what was taken ahead; what is at work settles itself while the session is still open.
-            if let Err(error) = session.cancel().await {
+            if let Err(error) = session.cancel(Vec::new()).await {
                 warn!(lane = self.lane.label(), %error, "messages taken ahead come back when the connection closes");
             }
             self.tasks.close();

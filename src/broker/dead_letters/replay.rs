@@ -43,7 +43,7 @@ impl Replay {
             },
         };
         let limit = self.settings.publish_timeout;
-        match timeout(limit, self.link.publish(&outgoing, &self.settings)).await {
+        match timeout(limit, self.link.publish(outgoing, &self.settings)).await {
             Ok(result) => result,
             Err(_) if self.link.is_blocked() => Err(PublishError::Blocked),
             Err(_) => Err(PublishError::TimedOut(limit)),

@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
+use tokio::task::JoinSet;
 use user_merge::broker::{Delivery, Destination, Error, Lane, Session, Settled};
 
 use super::{LIMIT, TestBroker, message, rabbitmqctl};
+use crate::harness::Dice;
 
 const LANE: Lane = Lane::Interactive;
 
@@ -91,11 +94,77 @@ async fn cancelling_returns_what_was_not_handed_out() {
     let mut session = Session::open(&broker.settings, LANE, 6).await.unwrap();
     let working = next(&mut session).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(session.cancel().await.unwrap(), 5);
+    assert_eq!(session.cancel(Vec::new()).await.unwrap(), 5);
     assert!(session.next().await.is_none());
     assert_eq!(working.ack().await.unwrap(), Settled::Done);
     session.close().await;
     broker.ready(broker.lane(LANE), 9).await;
+    broker.end().await;
+}
+
+/// In groups, one by one and given back, all at once and in any order: none ends the channel, none is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_in_any_order_is_settled_once() {
+    let mut dice = Dice::new();
+    let broker = with_messages(400).await;
+    let mut session = Session::open(&broker.settings, LANE, 150).await.unwrap();
+    let mut at_work = JoinSet::new();
+    let mut acknowledged = 0;
+    while acknowledged < 400 {
+        let mut group = vec![next(&mut session).await.unwrap()];
+        while group.len() < 20
+            && let Some(Some(delivery)) = session.next().now_or_never()
+        {
+            group.push(delivery.unwrap());
+        }
+        if dice.percent(30) {
+            dice.shuffle(&mut group);
+        }
+        // Those that are not given back again and again come to their end.
+        let is_done = group[0].delivery_count > 3 || dice.percent(70);
+        if is_done {
+            acknowledged += group.len();
+        }
+        let pause = Duration::from_micros(dice.below(3_000));
+        at_work.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let all: Vec<_> = group.iter().collect();
+            let settled = if is_done {
+                Delivery::ack_all(&all).await
+            } else {
+                Delivery::requeue_all(&all).await
+            };
+            assert_eq!(settled.unwrap(), Settled::Done);
+        });
+    }
+    at_work.join_all().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(session.is_open(), "a settlement ended the channel");
+    session.close().await;
+    // What was not settled would be there again.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    broker.ready(broker.lane(LANE), 0).await;
+    broker.end().await;
+}
+
+/// An acknowledgement for many is for none of those before it that are still at work.
+#[tokio::test]
+async fn one_that_is_at_work_is_not_acknowledged_with_those_after_it() {
+    let broker = with_messages(10).await;
+    let mut session = Session::open(&broker.settings, LANE, 10).await.unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..10 {
+        taken.push(next(&mut session).await.unwrap());
+    }
+    let all_but: Vec<_> = taken
+        .iter()
+        .filter(|one| one.body != taken[3].body)
+        .collect();
+    assert_eq!(Delivery::ack_all(&all_but).await.unwrap(), Settled::Done);
+    assert_eq!(Delivery::ack_all(&all_but).await.unwrap(), Settled::Stale);
+    session.close().await;
+    broker.ready(broker.lane(LANE), 1).await;
+    assert_eq!(broker.take(broker.lane(LANE)).await.data, taken[3].body);
     broker.end().await;
 }
 
