@@ -8,8 +8,8 @@ use lapin::types::FieldTable;
 use tokio::time::timeout;
 
 use super::declare::short;
-use super::settling::Settling;
-use super::{Connection, Delivery, Error, Settled};
+use super::settling::{Settled, Settling};
+use super::{Connection, Delivery, Error};
 
 /// A consumer on a channel of its own. After an error nothing more comes: open another one.
 pub struct Consumer {

@@ -3,19 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::headers::delivery_count;
-use super::settling::{Fate, Settling};
+use super::settling::{Fate, Settled, Settling};
 use super::{Error, Properties};
-
-/// What became of a settlement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a stale settlement means that the message comes again"]
-pub enum Settled {
-    /// Handed to the connection. The broker answers nothing: if the connection ends at this moment, the message
-    /// comes again all the same (rule R4).
-    Done,
-    /// Too late: the channel is gone, or it was settled already. The broker delivers the message to someone else.
-    Stale,
-}
 
 /// A message that was handed to us and isn't settled yet. Dropped unsettled, it stays ours until the session ends,
 /// and is then delivered again.

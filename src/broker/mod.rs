@@ -39,7 +39,7 @@ pub use connection::{Connection, LinkState};
 pub use consumer::Consumer;
 pub use dead_letters::{DeadLetters, Death, Letter, Replay};
 pub use declare::declare;
-pub use delivery::{Delivery, Settled};
+pub use delivery::Delivery;
 pub use error::{Error, PublishError};
 pub use glance::{MAX_SEEN, QueueState, Seen, peek, queue_state};
 pub use outgoing::{Destination, Outgoing};
@@ -47,6 +47,7 @@ pub use properties::{MAX_SHORT_BYTES, Properties};
 pub use publisher::Publisher;
 pub use session::Session;
 pub use settings::Settings;
+pub use settling::Settled;
 pub use subscriber::Subscriber;
 pub use topology::{Lane, UnknownLane};
 

@@ -10,11 +10,22 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::Error;
 use super::tags::{Frame, Tags};
-use super::{Error, Settled};
 
 /// Settlements that go out together, at most. What comes meanwhile is next.
 const AT_ONCE: usize = 1_000;
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a stale settlement means that the message comes again"]
+pub enum Settled {
+    /// Handed to the connection. The broker answers nothing: if the connection ends at this moment, the message
+    /// comes again all the same (rule R4).
+    Done,
+    /// Too late: the channel is gone, or it was settled already. The broker delivers the message to someone else.
+    Stale,
+}
 
 /// What is to become of some messages of the channel.
 struct Order {

@@ -103,6 +103,8 @@ sections! {
     Lane {
         /// Merges at once.
         concurrency: u16 => within(1, 1000),
+        /// Requests that may share a transaction, where so many are there; 1 is one by one.
+        batch: u16 => within(1, 1000),
         /// Messages taken from the queue ahead of their turn, those at work included.
         prefetch: u16 => within(1, 1000),
     }
@@ -115,9 +117,9 @@ sections! {
         move_archived_ccs: bool,
         /// Whether X and other social accounts are carried over (rule P15).
         carry_social_identities: bool,
-        /// A merge that takes longer goes on in a message of its own. Well below the 30 minutes after
-        /// which the broker takes a message back.
-        slice: Duration => lasting(seconds(1), minutes(15)),
+        /// A merge that takes longer goes on in a message of its own. Four of these are well below the 30 minutes
+        /// after which the broker takes a message back.
+        slice: Duration => lasting(seconds(1), minutes(6)),
     }
 
     /// `[chunk]`: a large merge moves tickets in chunks, sized by how long they hold their locks.

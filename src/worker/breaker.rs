@@ -62,12 +62,20 @@ struct Inner {
     status: watch::Sender<Status>,
 }
 
-/// A message that is being worked on.
-pub(super) struct AtWork(Breaker);
+/// Messages that are being worked on.
+pub(super) struct AtWork {
+    breaker: Breaker,
+    messages: usize,
+}
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.0.status.send_modify(|status| status.at_work -= 1);
+        let messages = self.messages;
+        self.breaker.0.status.send_if_modified(|status| {
+            status.at_work -= messages;
+            // While it is closed nobody waits for that.
+            status.state != State::Closed
+        });
     }
 }
 
@@ -229,10 +237,24 @@ impl Breaker {
         }
     }
 
-    /// A message is taken; it counts until the value is dropped.
-    pub(super) fn at_work(&self) -> AtWork {
-        self.0.status.send_modify(|status| status.at_work += 1);
-        AtWork(self.clone())
+    /// Messages are taken; they count until the value is dropped.
+    pub(super) fn at_work(&self, messages: usize) -> AtWork {
+        self.0.status.send_if_modified(|status| {
+            status.at_work += messages;
+            false
+        });
+        AtWork {
+            breaker: self.clone(),
+            messages,
+        }
+    }
+
+    /// Leave to try several merges at once, if it is closed.
+    pub(super) fn pass_together(&self) -> Option<Pass> {
+        self.is_closed().then(|| Pass {
+            breaker: self.clone(),
+            is_trial: AtomicBool::new(false),
+        })
     }
 
     /// Waits until a merge may be tried.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, Span, debug, info_span};
 
 use super::breaker::{Pass, Verdict};
 use super::{Worker, dead, reply, settle};
@@ -27,7 +27,7 @@ pub(super) async fn handle(worker: &Worker, lane: Lane, delivery: Delivery) {
     let settling = AssertUnwindSafe(settle_one(worker, lane, &delivery)).catch_unwind();
     if settling.await.is_err() {
         // Even its failure could not be settled. The queue's delivery limit bounds how often this is tried.
-        reply::give_back(&delivery).await;
+        reply::give_back(&[&delivery]).await;
     }
 }
 
@@ -37,25 +37,56 @@ async fn settle_one(worker: &Worker, lane: Lane, delivery: &Delivery) {
         return; // its connection is gone, and it comes again
     }
     let _in_flight = metric::in_flight(lane.label());
-    failpoint!(MessageReceived, else return reply::give_back(delivery).await);
+    if !is_received(delivery).await {
+        return;
+    }
     let message_id = delivery.properties.message_id.as_deref();
     match message::request::decode(&delivery.body, message_id) {
         Ok(request) => {
             // Until it is known whether the request is on record, with the id that a new merge gets.
             let new_id = MergeId::now_v7();
-            let span = info_span!(
-                "merge",
-                merge.id = %new_id,
-                account.id = request.account_id.get(),
-                source.id = request.source_user_id.get(),
-                target.id = request.target_user_id.get(),
-                lane = lane.label(),
-            );
             merge(worker, lane, delivery, &request, new_id)
-                .instrument(span)
+                .instrument(span(lane, &request, new_id))
                 .await;
         }
         Err(error) => dead::unreadable(worker, lane, delivery, &error).await,
+    }
+}
+
+/// False where it is given back.
+pub(super) async fn is_received(delivery: &Delivery) -> bool {
+    failpoint!(MessageReceived, else {
+        reply::give_back(&[delivery]).await;
+        return false
+    });
+    true
+}
+
+/// What every log line of a merge says.
+pub(super) fn span(lane: Lane, request: &MergeRequest, new_id: MergeId) -> Span {
+    info_span!(
+        "merge",
+        merge.id = %new_id,
+        account.id = request.account_id.get(),
+        source.id = request.source_user_id.get(),
+        target.id = request.target_user_id.get(),
+        lane = lane.label(),
+    )
+}
+
+/// A request with what came along with it.
+pub(super) fn envelope<'a>(
+    lane: Lane,
+    delivery: &'a Delivery,
+    request: &'a MergeRequest,
+    new_id: MergeId,
+) -> Envelope<'a> {
+    Envelope {
+        request,
+        new_id,
+        lane: lane.label(),
+        correlation_id: delivery.properties.correlation_id.as_deref(),
+        traceparent: delivery.properties.traceparent.as_deref(),
     }
 }
 
@@ -66,15 +97,9 @@ async fn merge(
     request: &MergeRequest,
     new_id: MergeId,
 ) {
-    let envelope = Envelope {
-        request,
-        new_id,
-        lane: lane.label(),
-        correlation_id: delivery.properties.correlation_id.as_deref(),
-        traceparent: delivery.properties.traceparent.as_deref(),
-    };
+    let envelope = envelope(lane, delivery, request, new_id);
     if is_late_copy(worker, delivery, request).await {
-        return reply::acknowledge(delivery).await;
+        return reply::acknowledge(&[delivery]).await;
     }
     if delivery.delivery_count >= worker.broker.delivery_limit {
         // The broker's last delivery: whatever ended the others must not end this one too.
@@ -84,7 +109,7 @@ async fn merge(
     let mut outages = 0_u32;
     loop {
         let Some(pass) = pass(worker, lane, delivery).await else {
-            return reply::give_back(delivery).await;
+            return reply::give_back(&[delivery]).await;
         };
         let running = AssertUnwindSafe(run(worker, lane, envelope, began, &pass)).catch_unwind();
         let failed = match running.await {

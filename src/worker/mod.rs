@@ -1,17 +1,22 @@
 //! The loops: what joins the merge with the broker. Takes requests off a lane, runs them, settles them, and
 //! publishes what they promised.
 
+mod ahead;
+mod batch;
 mod breaker;
 mod dead;
+mod hand_over;
 mod handle;
 mod keeper;
 mod lane;
 mod outbox;
 mod outlet;
+mod precedence;
 mod relay;
 mod reply;
 mod settle;
 mod sweep;
+mod taking;
 mod trouble;
 
 use std::panic::AssertUnwindSafe;
@@ -28,9 +33,10 @@ use crate::merge::Merger;
 use crate::store;
 use crate::telemetry::{Condition, Health, Pulse};
 use breaker::Breaker;
+use hand_over::HandOver;
 use keeper::Keeping;
 use outlet::Outlet;
-use relay::HandOver;
+use precedence::Precedence;
 
 /// All that the loops share.
 pub struct Worker {
@@ -41,6 +47,7 @@ pub struct Worker {
     publisher: Publisher,
     outlet: Outlet,
     hand_over: HandOver,
+    precedence: Precedence,
     keeping: Keeping,
     breakers: [Breaker; 2],
     health: Health,
@@ -87,7 +94,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     drop(tokio::task::spawn_blocking(crate::domain::prepare_phones));
     let publisher = Publisher::new(broker.clone(), "outcomes");
-    let (hand_over, handed_over) = relay::channel();
+    let (hand_over, handed_over) = hand_over::channel();
     let asked = publisher.clone();
     health.probe("publishing", move || outlet::is_open(asked.clone()));
     let worker = Arc::new(Worker {
@@ -102,6 +109,7 @@ pub async fn run(
         outlet: Outlet::new(publisher.clone()),
         publisher,
         hand_over,
+        precedence: Precedence::default(),
         keeping: Keeping::default(),
         health,
         stop,
@@ -162,10 +170,16 @@ impl Worker {
         })
     }
 
-    /// How long a message that is at work may be held, a slice of work and a slice of waiting: what was taken ahead
-    /// waits behind it, and the broker's patience with all of them has an end.
-    fn hold(&self) -> Duration {
+    /// How long a message may wait for a hand. More than a slice: by then whoever had the hands has let them go, and
+    /// what waits behind one large merge is served.
+    fn waiting(&self) -> Duration {
         self.settings.merge.slice * 2
+    }
+
+    /// How long a message may be held in all, from its arrival: while it waited, for a slice of work, and for a slice
+    /// of waiting for the database or the broker. The broker's patience has an end.
+    fn hold(&self) -> Duration {
+        self.waiting() + self.settings.merge.slice * 2
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
+use super::hand_over::Place;
 use super::outbox::{Key, count, left_behind, mark, tidy};
 use super::trouble::Trouble;
 use crate::broker::{Destination, Lane, Outgoing, Properties, PublishError};
@@ -16,39 +18,22 @@ use crate::failpoint::failpoint;
 use crate::store::outbox::{self, Promised};
 use crate::telemetry::metric;
 
-/// Messages waiting to be published in memory; what doesn't fit waits in the outbox.
-const WAITING: usize = 4096;
 /// Messages whose confirms are awaited at once.
-const UNDER_WAY: usize = 256;
-/// Settled messages are marked in batches of at most this many.
-const MARKED_AT_ONCE: usize = 200;
+const UNDER_WAY: usize = 512;
+/// Settled messages are marked together: once there are so many, at most so many, and none later than this.
+const MARKED_FROM: usize = 200;
+const MARKED_AT_MOST: usize = 2_000;
+const MARKED_WITHIN: Duration = Duration::from_secs(1);
 /// The backlog is counted at every so many looks.
 const COUNTED_EVERY: u32 = 5;
 /// How often what was published long ago is removed.
 const TIDIED_EVERY: Duration = Duration::from_mins(1);
 
-/// Where a merge leaves what its commit has promised.
-pub(super) struct HandOver(mpsc::Sender<Promised>);
-
-impl HandOver {
-    /// Never waits: a message that finds no room stays in the outbox, whence the relay takes it.
-    pub(super) fn promised(&self, promised: Vec<Promised>) {
-        for message in promised {
-            drop(self.0.try_send(message));
-        }
-    }
-}
-
-pub(super) fn channel() -> (HandOver, mpsc::Receiver<Promised>) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    (HandOver(sender), receiver)
-}
-
 /// Publishes until told to stop, then finishes what it has. What this worker's merges promise is its own to publish;
-/// what others left behind is the keeper's.
+/// what others left behind is the keeper's. The database is asked beside: confirms don't wait for it.
 pub(super) async fn run(
     worker: Arc<Worker>,
-    mut handed_over: mpsc::Receiver<Promised>,
+    mut handed_over: mpsc::UnboundedReceiver<(Promised, Place)>,
     stop: CancellationToken,
 ) {
     let settings = worker.settings.relay.clone();
@@ -57,11 +42,11 @@ pub(super) async fn run(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut keeping = worker.keeping.changes();
     let mut under_way = FuturesUnordered::new();
+    let mut clerk = Clerk::new(&worker);
     let mut settled = Settled::default();
     let mut trouble = Trouble::default();
-    let (mut last_tidied, mut looks) = (Instant::now(), 0_u32);
 
-    let mut beats = tokio::time::interval(Duration::from_secs(1));
+    let mut beats = tokio::time::interval(MARKED_WITHIN);
     loop {
         pulse.beat();
         tokio::select! {
@@ -70,40 +55,100 @@ pub(super) async fn run(
             Some((key, published)) = under_way.next(), if !under_way.is_empty() => {
                 settled.sort(key, published, &mut trouble);
             }
+            Some(left) = clerk.asking.next(), if !clerk.is_idle() => {
+                // As many as there may be at once: there are more. A broker that confirms sets the pace.
+                if left.len() >= settings.batch as usize {
+                    ticks.reset_immediately();
+                }
+                for message in left {
+                    failpoint!(RelayClaimed, else break);
+                    under_way.push(publish(&worker, message, None));
+                }
+            }
             // Before the messages of merges that end now: where they never cease, what a crash left is due too.
-            _ = ticks.tick(), if under_way.len() < UNDER_WAY && !stop.is_cancelled() => {
+            _ = ticks.tick(), if under_way.len() < UNDER_WAY && !clerk.is_to_look && !stop.is_cancelled() => {
                 if let Some(over) = trouble.fresh_until() {
                     ticks.reset_at(over.min(Instant::now() + settings.interval).into());
-                } else if worker.keeping.is_ours() {
-                    let left = left_behind(&worker).await;
-                    // As many as there may be at once: there are more. A broker that confirms sets the pace.
-                    if left.len() >= settings.batch as usize {
-                        ticks.reset_immediately();
-                    }
-                    for message in left {
-                        failpoint!(RelayClaimed, else break);
-                        under_way.push(publish(&worker, message));
-                    }
-                }
-                if looks.is_multiple_of(COUNTED_EVERY) {
-                    count(&worker).await;
-                }
-                looks = looks.wrapping_add(1);
-                if worker.keeping.is_ours() && last_tidied.elapsed() > TIDIED_EVERY {
-                    last_tidied = Instant::now();
-                    tidy(&worker).await;
+                } else {
+                    clerk.is_to_look = true;
                 }
             }
             Ok(()) = keeping.changed() => ticks.reset_immediately(),
-            Some(message) = handed_over.recv(), if under_way.len() < UNDER_WAY => {
-                under_way.push(publish(&worker, message));
+            Some((message, place)) = handed_over.recv(), if under_way.len() < UNDER_WAY => {
+                under_way.push(publish(&worker, message, Some(place)));
             }
-            () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty() => break,
+            () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty()
+                && settled.len() == 0 && clerk.is_idle() => break,
         }
-        if settled.len() >= MARKED_AT_ONCE || (under_way.is_empty() && settled.len() > 0) {
-            let Settled { confirmed, refused } = std::mem::take(&mut settled);
-            mark(&worker, confirmed, refused).await;
+        if clerk.is_idle() {
+            if clerk.is_to_look && !stop.is_cancelled() {
+                clerk.look();
+            } else if settled.are_due(under_way.is_empty()) {
+                clerk.mark(settled.take());
+            }
         }
+    }
+}
+
+/// Asks the outbox one thing at a time.
+struct Clerk<'a> {
+    worker: &'a Worker,
+    /// Answers what is to be published.
+    asking: FuturesUnordered<BoxFuture<'a, Vec<Promised>>>,
+    is_to_look: bool,
+    looks: u32,
+    last_tidied: Instant,
+}
+
+impl<'a> Clerk<'a> {
+    fn new(worker: &'a Worker) -> Self {
+        Self {
+            worker,
+            asking: FuturesUnordered::new(),
+            is_to_look: false,
+            looks: 0,
+            last_tidied: Instant::now(),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.asking.is_empty()
+    }
+
+    fn mark(&self, settled: Settled) {
+        let worker = self.worker;
+        let marking = async move {
+            mark(worker, settled.confirmed, settled.refused).await;
+            Vec::new()
+        };
+        self.asking.push(marking.boxed());
+    }
+
+    fn look(&mut self) {
+        let worker = self.worker;
+        let keeps = worker.keeping.is_ours();
+        let counts = self.looks.is_multiple_of(COUNTED_EVERY);
+        let tidies = keeps && self.last_tidied.elapsed() > TIDIED_EVERY;
+        if tidies {
+            self.last_tidied = Instant::now();
+        }
+        self.looks = self.looks.wrapping_add(1);
+        self.is_to_look = false;
+        let looking = async move {
+            let left = if keeps {
+                left_behind(worker).await
+            } else {
+                Vec::new()
+            };
+            if counts {
+                count(worker).await;
+            }
+            if tidies {
+                tidy(worker).await;
+            }
+            left
+        };
+        self.asking.push(looking.boxed());
     }
 }
 
@@ -112,6 +157,7 @@ pub(super) async fn run(
 struct Settled {
     confirmed: Vec<Key>,
     refused: Vec<Key>,
+    since: Option<Instant>,
 }
 
 impl Settled {
@@ -136,10 +182,35 @@ impl Settled {
                 trouble.say(destination, &error);
             }
         }
+        if self.len() > 0 {
+            self.since.get_or_insert_with(Instant::now);
+        }
     }
 
     fn len(&self) -> usize {
         self.confirmed.len() + self.refused.len()
+    }
+
+    /// Many at once, unless there is time, or it is time.
+    fn are_due(&self, is_calm: bool) -> bool {
+        let are_late = self
+            .since
+            .is_some_and(|since| since.elapsed() >= MARKED_WITHIN);
+        self.len() >= MARKED_FROM || (self.len() > 0 && (is_calm || are_late))
+    }
+
+    fn take(&mut self) -> Self {
+        let rest = self.confirmed.len().min(MARKED_AT_MOST);
+        let rest = self.confirmed.split_off(rest);
+        let since = (!rest.is_empty()).then(Instant::now);
+        std::mem::replace(
+            self,
+            Self {
+                confirmed: rest,
+                refused: Vec::new(),
+                since,
+            },
+        )
     }
 }
 
@@ -151,10 +222,12 @@ const fn is_the_messages(error: &PublishError) -> bool {
     )
 }
 
-/// Says whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease.
+/// Says whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease. Until then
+/// it has its place.
 async fn publish(
     worker: &Worker,
     message: Promised,
+    _place: Option<Place>,
 ) -> (Key, Result<(), (&'static str, PublishError)>) {
     let key = (message.account, message.id);
     let destination = message.draft.destination.label();

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tracing::{debug, error, info, warn};
+use tracing::{Span, debug, error, info, warn};
 
 use super::{Worker, dead, reply};
 use crate::broker::{Delivery, Destination, Lane};
@@ -19,26 +19,18 @@ pub(super) async fn report(
     worker: &Worker,
     lane: Lane,
     delivery: &Delivery,
-    report: Report,
+    mut report: Report,
     envelope: Envelope<'_>,
     began: Instant,
 ) {
     count(lane, &report, began.elapsed());
     match report.ending {
         Ending::Completed | Ending::AlreadyMerged | Ending::Rejected(_) | Ending::Repeated => {
-            failpoint!(HandOverDue, else return reply::give_back(delivery).await);
-            worker.hand_over.promised(report.promised);
-            reply::acknowledge(delivery).await;
-            if let Ending::Rejected(reason) = report.ending {
-                info!(reason = reason.label(), "rejected");
+            if hand_over(worker, &mut report).await {
+                reply::acknowledge(&[delivery]).await;
+                tell(&report, began);
             } else {
-                info!(
-                    tickets = report.moved.tickets.total(),
-                    ccs = report.moved.ccs.moved + report.moved.ccs.deduplicated,
-                    seconds = began.elapsed().as_secs_f64(),
-                    "{}",
-                    report.ending.label()
-                );
+                reply::give_back(&[delivery]).await;
             }
         }
         Ending::PutOff => conflict(worker, lane, delivery, envelope).await,
@@ -47,7 +39,55 @@ pub(super) async fn report(
             let outgoing = reply::copy(delivery, lane, Destination::Lane(lane));
             reply::replace(worker, delivery, outgoing).await;
         }
-        Ending::Stopped => reply::give_back(delivery).await,
+        Ending::Stopped => reply::give_back(&[delivery]).await,
+    }
+}
+
+/// The ends of several requests that shared a transaction. What is acknowledged is acknowledged at once.
+pub(super) async fn together(
+    worker: &Worker,
+    lane: Lane,
+    ended: Vec<(&Delivery, Report, Span)>,
+    began: Instant,
+) {
+    let (mut done, mut not_done, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for (delivery, mut report, span) in ended {
+        count(lane, &report, began.elapsed());
+        if hand_over(worker, &mut report).await {
+            done.push(delivery);
+            told.push((report, span));
+        } else {
+            not_done.push(delivery);
+        }
+    }
+    reply::acknowledge(&done).await;
+    reply::give_back(&not_done).await;
+    for (report, span) in told {
+        span.in_scope(|| tell(&report, began));
+    }
+}
+
+/// Gives the relay what the commit has promised. False where the message is to be given back.
+async fn hand_over(worker: &Worker, report: &mut Report) -> bool {
+    failpoint!(HandOverDue, else return false);
+    worker
+        .hand_over
+        .promised(std::mem::take(&mut report.promised));
+    true
+}
+
+/// The line that ends a request's story.
+fn tell(report: &Report, began: Instant) {
+    if let Ending::Rejected(reason) = report.ending {
+        info!(reason = reason.label(), "rejected");
+    } else {
+        info!(
+            tickets = report.moved.tickets.total(),
+            ccs = report.moved.ccs.moved + report.moved.ccs.deduplicated,
+            seconds = began.elapsed().as_secs_f64(),
+            "{}",
+            report.ending.label()
+        );
     }
 }
 
@@ -122,7 +162,7 @@ async fn give_up_or_put_off(
             metric::dead_letters(cause.class());
             metric::requests(lane.label(), "failed");
             worker.hand_over.promised(promised);
-            reply::acknowledge(delivery).await;
+            reply::acknowledge(&[delivery]).await;
         }
         Err(error) => {
             warn!(cause = cause.class(), "failed: {cause}");

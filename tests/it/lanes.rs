@@ -1,8 +1,10 @@
 //! The two lanes, what is handed on along them, time slices, and the outbox between commit and broker.
 
+mod batches;
 mod handed_on;
 mod outbox;
 mod slices;
+mod waiting;
 
 use std::time::Duration;
 

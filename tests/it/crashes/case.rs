@@ -25,11 +25,14 @@ impl Action {
     }
 }
 
-/// In the middle of a large merge, not at its first chunk.
+/// In the middle of a large merge, not at its first chunk; in the middle of several at once.
 const fn passing(point: Point, scenario: Scenario) -> &'static str {
-    use Point::{ChunkBegun, ChunkCommitted, ChunkMoved, TicketsLocked};
+    use Point::{
+        ChunkBegun, ChunkCommitted, ChunkMoved, HandOverDue, MessageReceived, TicketsLocked,
+    };
     match (point, scenario) {
-        (ChunkBegun | TicketsLocked | ChunkMoved | ChunkCommitted, Scenario::Large) => "@2",
+        (MessageReceived | HandOverDue, Scenario::Together)
+        | (ChunkBegun | TicketsLocked | ChunkMoved | ChunkCommitted, Scenario::Large) => "@2",
         _ => "",
     }
 }

@@ -7,6 +7,8 @@ use user_merge::failpoint::Point;
 pub enum Scenario {
     /// A merge that is one transaction.
     Small,
+    /// Several of these at once, which may share a transaction and an acknowledgement.
+    Together,
     /// One of several chunks, with archived tickets and CCs.
     Large,
     /// One that takes a message for each chunk.
@@ -40,7 +42,7 @@ pub enum Scenario {
 pub const fn of(point: Point) -> &'static [Scenario] {
     use Scenario::{
         AlreadyMerged, GivenUp, KeyReused, Large, Late, LeftBehind, PutOff, Rejected, Repeated,
-        Retried, SliceOver, Small, Stranded, Unreadable,
+        Retried, SliceOver, Small, Stranded, Together, Unreadable,
     };
     match point {
         Point::MessageReceived
@@ -52,9 +54,8 @@ pub const fn of(point: Point) -> &'static [Scenario] {
         | Point::AllArchivedTicketsLocked
         | Point::HandOverDue
         | Point::AckDue
-        | Point::AckSent
-        | Point::RelayConfirmed
-        | Point::RelayMarked => &[Small],
+        | Point::AckSent => &[Together, Small],
+        Point::RelayConfirmed | Point::RelayMarked => &[Small, Together],
         Point::FirstCommitted => &[Small, Large, Rejected],
         Point::RejectionWritten => &[Rejected],
         Point::AlreadyMergedWritten => &[AlreadyMerged],
@@ -97,6 +98,11 @@ impl Scenario {
             Self::PutOff => &[COMPLETED, ("merge-5-1", "merge.completed")],
             Self::GivenUp => &[COMPLETED, FAILED],
             Self::Unreadable => &[],
+            Self::Together => &[
+                COMPLETED,
+                ("merge-5-6", "merge.completed"),
+                ("merge-7-8", "merge.completed"),
+            ],
             _ => &[COMPLETED],
         }
     }
@@ -108,6 +114,11 @@ impl Scenario {
             Self::AlreadyMerged => &["again completed", "merge-1-2 completed"],
             Self::PutOff => &["merge-1-2 completed", "merge-5-1 completed"],
             Self::Unreadable => &[],
+            Self::Together => &[
+                "merge-1-2 completed",
+                "merge-5-6 completed",
+                "merge-7-8 completed",
+            ],
             _ => &["merge-1-2 completed"],
         }
     }
@@ -123,6 +134,7 @@ impl Scenario {
             | Self::Stranded
             | Self::Late => &[(1, 2)],
             Self::PutOff => &[(5, 1), (1, 2)],
+            Self::Together => &[(1, 2), (5, 6), (7, 8)],
             Self::Rejected
             | Self::Repeated
             | Self::AlreadyMerged

@@ -23,6 +23,7 @@ pub fn configure(desk: &mut Desk, scenario: Scenario) {
     settings.relay.lease = Duration::from_secs(2);
     match scenario {
         Scenario::SliceOver => settings.merge.slice = Duration::from_secs(1),
+        Scenario::Together => settings.lanes.interactive.concurrency = 1,
         Scenario::Retried => settings.retry.immediate = 1,
         Scenario::Stranded | Scenario::Late => settings.sweep.interval = Duration::from_millis(100),
         _ => {}
@@ -34,7 +35,12 @@ pub fn configure(desk: &mut Desk, scenario: Scenario) {
 
 /// 1 is to be merged into 2; 3 and 4 have nothing to do with it, and account 9 neither; 5 has a merge of its own.
 pub async fn fill(desk: &Desk, scenario: Scenario) {
-    desk.users(1..=5).await;
+    // 6 to 8 only where they are merged.
+    let last = if scenario == Scenario::Together { 8 } else { 5 };
+    desk.users(1..=last).await;
+    for requester in 5..last {
+        desk.tickets(requester * 200, 3, requester, "open").await;
+    }
     let (open, closed, archived) = if scenario.is_large() {
         (20, 5, 12)
     } else {
@@ -63,7 +69,7 @@ pub async fn fill(desk: &Desk, scenario: Scenario) {
     }
     desk.execute("INSERT INTO helpdesk.archived_ticket_ccs VALUES (1, 650, 1), (1, 101, 2)")
         .await;
-    for user in 1..=5 {
+    for user in 1..=last {
         for (n, is_primary) in [(1, true), (2, false)] {
             let address = format!("user{user}-{n}@example.com");
             desk.identity(user, "email", &address, is_primary).await;

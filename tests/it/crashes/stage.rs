@@ -47,6 +47,12 @@ impl Stage {
                 self.queues.publish(LANE, b"no request", properties).await;
                 return;
             }
+            Scenario::Together => {
+                for &(source, target) in self.scenario.merges() {
+                    self.queues.send(&request(source, target)).await;
+                }
+                return;
+            }
             Scenario::AlreadyMerged => key("again", 1, 2),
             Scenario::KeyReused => key("merge-1-2", 3, 4),
             _ => request(1, 2),

@@ -70,6 +70,10 @@ fn values(s: &Settings) -> Vec<(&'static str, String)> {
             s.lanes.interactive.concurrency.to_string(),
         ),
         (
+            "lanes.interactive.batch",
+            s.lanes.interactive.batch.to_string(),
+        ),
+        (
             "lanes.interactive.prefetch",
             s.lanes.interactive.prefetch.to_string(),
         ),
@@ -77,6 +81,7 @@ fn values(s: &Settings) -> Vec<(&'static str, String)> {
             "lanes.bulk.concurrency",
             s.lanes.bulk.concurrency.to_string(),
         ),
+        ("lanes.bulk.batch", s.lanes.bulk.batch.to_string()),
         ("lanes.bulk.prefetch", s.lanes.bulk.prefetch.to_string()),
         ("merge.ticket_limit", s.merge.ticket_limit.to_string()),
         (

@@ -8,7 +8,7 @@ use crate::telemetry::{metric, until_merges, until_metric};
 
 const LANE: &str = "user-merge.requests";
 const FAILURES: &str = "user_merge_broker_failures_total";
-/// The broker's patience. The worker's is at most 2 * prefetch / concurrency + 1 slices: 5 s.
+/// The broker's patience. The worker's is at most four slices: 4 s.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(8);
 
 async fn open(servers: &OwnServers) -> (Desk, Queues) {
@@ -33,6 +33,7 @@ async fn r7_nothing_is_held_until_the_broker_loses_its_patience() {
     servers.run("rabbitmqctl", &["eval", &set]);
     an_outage_gives_back_what_was_taken(&servers).await;
     a_publish_that_is_blocked_gives_its_message_back(&servers).await;
+    what_waits_behind_large_merges_is_put_back(&servers).await;
     a_message_that_was_taken_back_is_done_once(&servers).await;
 }
 
@@ -111,6 +112,30 @@ async fn a_publish_that_is_blocked_gives_its_message_back(servers: &OwnServers) 
     desk.execute("DELETE FROM user_merge.merges WHERE idempotency_key = 'other'")
         .await;
     until_merges(&desk, "completed", 2).await;
+}
+
+/// Merges that take their time, one after the other on one hand, and all of them taken ahead at once.
+async fn what_waits_behind_large_merges_is_put_back(servers: &OwnServers) {
+    let (mut desk, queues) = open(servers).await;
+    desk.settings.lanes.interactive.prefetch = 100;
+    desk.chunks_of(10);
+    for source in 1..=10 {
+        desk.tickets(source * 100, 40, source, "open").await;
+    }
+    desk.execute(
+        "CREATE FUNCTION helpdesk.slow() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END$$;
+         CREATE TRIGGER slow AFTER UPDATE ON helpdesk.tickets FOR EACH STATEMENT
+             EXECUTE FUNCTION helpdesk.slow()",
+    )
+    .await;
+    for source in 1..=10 {
+        queues.send(&request(source, source + 10)).await;
+    }
+    let worker = Process::worker(&desk).ready().await;
+    until_merges(&desk, "completed", 10).await;
+    assert_eq!(metric(&worker, FAILURES, "consuming").await, 0);
+    assert_eq!(metric(&worker, "user_merge_stale_acks_total", "").await, 0);
 }
 
 /// A statement that takes longer than the broker waits: the channel is closed, and the message comes again while

@@ -1,0 +1,136 @@
+//! What commits have just promised, on its way from the lanes to the relay. There is room for so much of it, and a
+//! lane begins nothing new while half of that is taken: otherwise a lane that merges faster than the broker confirms
+//! would leave ever more in the outbox, to be published a lease later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use crate::broker::LinkState;
+use crate::store::outbox::Promised;
+
+/// Messages in memory that are not confirmed, at most; what finds no room waits in the outbox.
+const WAITING: usize = 8_192;
+/// With so many of them nothing new is begun. What is at work by then has the rest.
+const BUSY: usize = WAITING / 2;
+
+/// Where a merge leaves what its commit has promised.
+pub(super) struct HandOver {
+    sender: mpsc::UnboundedSender<(Promised, Place)>,
+    taken: Arc<watch::Sender<usize>>,
+}
+
+/// One message's room, until it is dropped.
+pub(super) struct Place(Arc<watch::Sender<usize>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|taken| {
+            *taken -= 1;
+            *taken + 1 == BUSY
+        });
+    }
+}
+
+pub(super) fn channel() -> (HandOver, mpsc::UnboundedReceiver<(Promised, Place)>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let taken = Arc::new(watch::Sender::new(0));
+    (HandOver { sender, taken }, receiver)
+}
+
+impl HandOver {
+    /// Never waits: a message that finds no room stays in the outbox, whence the relay takes it.
+    pub(super) fn promised(&self, promised: Vec<Promised>) {
+        for message in promised {
+            let Some(place) = self.place() else { return };
+            drop(self.sender.send((message, place)));
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        let mut is_room = false;
+        self.taken.send_if_modified(|taken| {
+            is_room = *taken < WAITING;
+            *taken += usize::from(is_room);
+            false
+        });
+        is_room.then(|| Place(self.taken.clone()))
+    }
+
+    /// Waits until something new may be begun. But where the broker is away there will be no room: what is promised
+    /// waits in the outbox then, and nobody waits here; nor for longer than a publish may take.
+    pub(super) async fn room(&self, mut link: watch::Receiver<LinkState>, patience: Duration) {
+        let mut taken = self.taken.subscribe();
+        tokio::select! {
+            biased;
+            _ = taken.wait_for(|taken| *taken < BUSY) => {}
+            _ = link.wait_for(|link| *link != LinkState::Up) => {}
+            () = sleep(patience) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::AccountId;
+    use crate::store::outbox::{Destination, Draft};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn message() -> Promised {
+        Promised {
+            account: AccountId::try_from(1).unwrap(),
+            id: 1,
+            correlation_id: None,
+            traceparent: None,
+            draft: Draft {
+                destination: Destination::Event,
+                routing_key: String::new(),
+                message_id: String::new(),
+                headers: None::<Value>,
+                body: String::new(),
+            },
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_new_is_begun_while_the_relay_is_busy() {
+        let (hand_over, mut relay) = channel();
+        let up = watch::Sender::new(LinkState::Up);
+        hand_over.promised(vec![message(); BUSY - 1]);
+        hand_over.room(up.subscribe(), LONG).now_or_never().unwrap();
+        hand_over.promised(vec![message()]);
+        let mut waits = Box::pin(hand_over.room(up.subscribe(), LONG));
+        assert!(waits.as_mut().now_or_never().is_none());
+        // Taken up is not confirmed.
+        let confirmed = relay.recv().await.unwrap();
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(confirmed);
+        waits.now_or_never().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_is_away_holds_up_nothing() {
+        let (hand_over, mut relay) = channel();
+        hand_over.promised(vec![message(); WAITING + 10]);
+        let link = watch::Sender::new(LinkState::Up);
+        let mut waits = Box::pin(hand_over.room(link.subscribe(), LONG));
+        assert!(waits.as_mut().now_or_never().is_none());
+        link.send_replace(LinkState::Blocked);
+        waits.now_or_never().unwrap();
+        // It is up, and confirms nothing.
+        link.send_replace(LinkState::Up);
+        hand_over.room(link.subscribe(), LONG).await;
+        let mut kept = 0;
+        while relay.try_recv().is_ok() {
+            kept += 1;
+        }
+        assert_eq!(kept, WAITING, "the rest waits in the outbox");
+    }
+}
