@@ -56,9 +56,13 @@ GRANT INSERT (account_id, ticket_id, field, old_value, new_value, via, merge_id,
 GRANT SELECT, INSERT, UPDATE ON user_merge.merges TO user_merge_worker;
 GRANT SELECT, INSERT, UPDATE (claimed_until, published_at, refusals), DELETE ON user_merge.outbox TO user_merge_worker;
 
--- The reader: where a merge stands and who a user is today. No message bodies.
+-- At what pace it works, and the removal of what is left of workers that are gone.
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_merge.pace TO user_merge_worker;
+
+-- The reader: where a merge stands, at what pace the workers work, and who a user is today. No message bodies.
 GRANT SELECT ON user_merge.merges TO user_merge_reader;
 GRANT SELECT (account_id, id, merge_id, destination, created_at, published_at) ON user_merge.outbox TO user_merge_reader;
+GRANT SELECT ON user_merge.pace TO user_merge_reader;
 GRANT SELECT (account_id, id, merged_into) ON helpdesk.users TO user_merge_reader;
 
 -- The verifier: ids, states, counts and times. It compares addresses, to see whether a user has one twice, and reads

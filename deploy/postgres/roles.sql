@@ -32,6 +32,14 @@ BEGIN
     EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO user_merge_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO user_merge_worker, user_merge_reader, user_merge_verifier', current_database());
 
+    -- The worker slows down where standbys are behind or sessions wait for locks, and must be able to see that. The
+    -- right shows it other sessions' statements as well: without it the worker works, and slows down for neither.
+    BEGIN
+        GRANT pg_read_all_stats TO user_merge_worker;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE WARNING 'somebody who may has to GRANT pg_read_all_stats TO user_merge_worker';
+    END;
+
     -- A help desk that is there already: the migrations must be able to name its tables, not to read them.
     IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'helpdesk') THEN
         GRANT USAGE ON SCHEMA helpdesk TO user_merge_owner;

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::sections::{Broker, Chunk, Lane, Names, Retry, Settings};
 use super::urls;
 
-/// Connections besides those of the lanes: relay, sweep, the keeper's lock, readiness, and one to spare.
+/// Connections besides those of the lanes: relay, sweep, the keeper's lock, readiness, and the pace.
 const OTHER_CONNECTIONS: u32 = 5;
 
 /// Notes every setting that contradicts another.

@@ -22,8 +22,8 @@ use std::path::Path;
 pub use error::{ConfigError, Problem};
 pub use log_format::LogFormat;
 pub use sections::{
-    Broker, Chunk, Database, Lane, Lanes, Merge, Names, Relay, Retry, Settings, Sweep, Telemetry,
-    Worker,
+    Broker, Chunk, Database, Lane, Lanes, Merge, Names, Pace, Relay, Retry, Settings, Sweep,
+    Telemetry, Worker,
 };
 pub use urls::urls;
 

@@ -61,6 +61,14 @@ pub(super) fn lasting(low: Duration, high: Duration) -> impl Fn(&Duration) -> Ve
     }
 }
 
+/// A duration that may be nothing as well, which then means that there is no such limit.
+pub(super) fn off_or(rule: impl Fn(&Duration) -> Verdict) -> impl Fn(&Duration) -> Verdict {
+    move |value| match rule(value) {
+        Err(message) if !value.is_zero() => Err(format!("{message}, or 0s for none")),
+        _ => Ok(()),
+    }
+}
+
 /// Like [`lasting`], and a whole number of seconds: the broker knows no fractions of them.
 pub(super) fn lasting_seconds(low: Duration, high: Duration) -> impl Fn(&Duration) -> Verdict {
     move |value| {

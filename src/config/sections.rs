@@ -11,7 +11,7 @@ use super::log_format::LogFormat;
 use super::reader::{Reader, Setting};
 use super::rules::{
     broker_name, days, directives, growing_delays, hours, lasting, lasting_seconds, minutes, ms,
-    seconds, secret_url, secret_urls, within,
+    off_or, seconds, secret_url, secret_urls, within,
 };
 use super::section::{join, sections};
 
@@ -28,6 +28,8 @@ sections! {
         merge: Merge,
         /// How large merges are cut.
         chunk: Chunk,
+        /// How the database's health slows large and bulk merges down.
+        pace: Pace,
         /// What happens after an error that may pass.
         retry: Retry,
         /// What publishes what a crash left behind.
@@ -132,6 +134,22 @@ sections! {
         max: u32 => within(1, 100_000),
         /// How long a chunk should hold its locks at most.
         target_time: Duration => lasting(ms(1), seconds(10)),
+    }
+
+    /// `[pace]`: what slows bulk merges, and large ones between their chunks, down. Each limit: 0 is none.
+    Pace {
+        /// How often the database's health is looked at.
+        interval: Duration => lasting(ms(50), minutes(1)),
+        /// How far the slowest standby may be behind.
+        replication_lag: Duration => off_or(lasting(ms(100), minutes(10))),
+        /// Names (`application_name`) of standbys that are behind on purpose, commas between.
+        ignored_standbys: String,
+        /// Sessions in the database that may wait for locks at once.
+        lock_waits: u32 => within(0, 10_000),
+        /// MiB a second that may be written to the database's log (WAL).
+        wal_rate: u32 => within(0, 100_000),
+        /// How long a small statement may take, and a chunk beyond its target.
+        statement_time: Duration => off_or(lasting(ms(1), minutes(1))),
     }
 
     /// `[retry]`: what happens after an error that may pass (rule R7).

@@ -100,12 +100,13 @@ impl Merger {
             until.tell(Step::Tried);
             match self.next_chunk(work).await {
                 Ok(None) => break,
-                Ok(Some(chunk)) => {
+                Ok(Some((chunk, took))) => {
                     until.tell(Step::Committed);
                     moved += chunk;
                     tries = self.tries();
                     let mut all = work.moved;
                     all += moved;
+                    until.rest(took).await;
                     if let Some(pause) = until.pause(&all) {
                         ground.leave(Some(pause));
                     }
@@ -122,8 +123,11 @@ impl Merger {
         Ok(moved)
     }
 
-    /// Claims a chunk and moves it; `None` where nothing is left.
-    async fn next_chunk(&self, Work { ground, chunk, .. }: Work<'_>) -> Result<Option<Moved>> {
+    /// Claims a chunk and moves it, and says how long that took; `None` where nothing is left.
+    async fn next_chunk(
+        &self,
+        Work { ground, chunk, .. }: Work<'_>,
+    ) -> Result<Option<(Moved, Duration)>> {
         let mut connection = self.pool.acquire().await?;
         let limit = self.size.rows();
         let Some(range) = ground.claim(&mut connection, limit).await? else {
@@ -148,7 +152,7 @@ impl Merger {
         relation: Relation,
         chunk: Chunk,
         limit: i64,
-    ) -> Result<Moved> {
+    ) -> Result<(Moved, Duration)> {
         let mut tx = begin_unsynced(connection).await?;
         let began = Instant::now();
         failpoint!(ChunkBegun);
@@ -159,7 +163,7 @@ impl Merger {
         let took = began.elapsed();
         measure(took, moved);
         self.size.observe(limit, moved.rows, took);
-        Ok(moved)
+        Ok((moved, took))
     }
 
     fn tries(&self) -> Tries {

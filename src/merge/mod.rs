@@ -56,7 +56,11 @@ pub struct Until {
     stop: CancellationToken,
     slice_ends: Instant,
     listener: Option<Listener>,
+    pacing: Option<Pacing>,
 }
+
+/// Hears of each chunk how long it took, and says how long to leave the database alone after it.
+pub type Pacing = Arc<dyn Fn(Duration) -> Duration + Send + Sync>;
 
 /// Hears of each step of a large merge.
 pub type Listener = Arc<dyn Fn(Step) + Send + Sync>;
@@ -78,6 +82,7 @@ impl Until {
             stop,
             slice_ends: Instant::now() + slice,
             listener: None,
+            pacing: None,
         }
     }
 
@@ -87,6 +92,27 @@ impl Until {
         Self {
             listener: Some(listener),
             ..self
+        }
+    }
+
+    /// Leaves the database alone between chunks, for as long as it is told.
+    #[must_use]
+    pub fn paced(self, pacing: Pacing) -> Self {
+        Self {
+            pacing: Some(pacing),
+            ..self
+        }
+    }
+
+    /// Rests after a chunk that took so long, without a transaction or a connection: nobody waits for it. Ends early
+    /// where the worker stops. Nothing gives a sign of life meanwhile, so it must be short; it is seconds at most.
+    async fn rest(&self, took: Duration) {
+        let pause = self.pacing.as_ref().map(|pacing| pacing(took));
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => {}
+            }
         }
     }
 
@@ -179,5 +205,27 @@ impl Merger {
             }
         };
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_lasts_as_long_as_it_is_told_and_ends_early_when_the_worker_stops() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let stop = CancellationToken::new();
+        let until = Until::new(stop.clone(), HOUR);
+        let began = tokio::time::Instant::now();
+        until.rest(HOUR).await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "nobody sets a pace");
+        let until = until.paced(Arc::new(|took| took * 3));
+        until.rest(HOUR).await;
+        assert_eq!(began.elapsed(), 3 * HOUR);
+        stop.cancel();
+        until.rest(HOUR).await;
+        assert_eq!(began.elapsed(), 3 * HOUR);
+        assert_eq!(until.pause(&Progress::default()), Some(Ending::Stopped));
     }
 }

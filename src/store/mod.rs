@@ -12,6 +12,7 @@ pub mod merges;
 pub mod migrate;
 pub mod moves;
 pub mod outbox;
+pub mod pace;
 mod pairs;
 mod pool;
 pub mod tombstones;

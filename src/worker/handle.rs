@@ -185,7 +185,9 @@ async fn run(
     });
     // One slice for all tries, so that their number doesn't multiply it.
     let slice = worker.settings.merge.slice.saturating_sub(began.elapsed());
-    let until = Until::new(worker.stop.clone(), slice).telling(listener);
+    let until = Until::new(worker.stop.clone(), slice)
+        .telling(listener)
+        .paced(worker.pace.between_chunks(lane));
     loop {
         pulse.beat();
         let failed = match worker.merger.run(envelope, &until).await {

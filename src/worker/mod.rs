@@ -11,6 +11,7 @@ mod keeper;
 mod lane;
 mod outbox;
 mod outlet;
+mod pace;
 mod precedence;
 mod relay;
 mod reply;
@@ -36,6 +37,7 @@ use breaker::Breaker;
 use hand_over::HandOver;
 use keeper::Keeping;
 use outlet::Outlet;
+use pace::Pace;
 use precedence::Precedence;
 
 /// All that the loops share.
@@ -49,6 +51,7 @@ pub struct Worker {
     hand_over: HandOver,
     precedence: Precedence,
     keeping: Keeping,
+    pace: Pace,
     breakers: [Breaker; 2],
     health: Health,
     stop: CancellationToken,
@@ -103,6 +106,7 @@ pub async fn run(
             let (pool, health, stop) = (pool.clone(), health.clone(), stop.clone());
             Breaker::new(lane, &settings, pool, health, stop)
         }),
+        pace: Pace::new(settings.lanes.bulk.concurrency),
         settings,
         broker,
         pool,
@@ -124,6 +128,7 @@ pub async fn run(
         "keeper",
         keeper::run(worker.clone()).map(Ok),
     )];
+    loops.push(watched(&worker, "pace", pace::run(worker.clone()).map(Ok)));
     for lane in Lane::ALL {
         let (of_lane, pulse) = (worker.clone(), worker.pulse(lane.label()));
         let running = async move { pulse.through(lane::run(of_lane, lane)).await };

@@ -223,12 +223,18 @@ impl Consuming {
         let (worker, hands) = (&self.worker, self.hands.clone());
         let hand = hands.acquire_owned().await;
         self.breaker.may_take().await;
+        worker.pace.may_begin(self.lane, || self.busy()).await;
         if let Some(since) = wanted_since {
             worker.precedence.give_way(self.lane, since).await;
         }
         let (link, patience) = (worker.publisher.state(), worker.broker.publish_timeout);
         worker.hand_over.room(link, patience).await;
         hand.ok()
+    }
+
+    /// Hands at work, and the one that is about to be.
+    fn busy(&self) -> usize {
+        usize::from(self.settings.concurrency).saturating_sub(self.hands.available_permits())
     }
 
     async fn caution_over(&self) {

@@ -59,7 +59,8 @@ pg_make_database() {
     local data
     data=$(pg_base)/data
     [[ ! -f $data/local.made ]] || return 0
-    printf '%s\n' 'CREATE ROLE user_merge LOGIN CREATEDB CREATEROLE;' 'CREATE DATABASE user_merge OWNER user_merge;' |
+    printf '%s\n' 'CREATE ROLE user_merge LOGIN CREATEDB CREATEROLE;' 'CREATE DATABASE user_merge OWNER user_merge;' \
+        'GRANT pg_read_all_stats TO user_merge WITH ADMIN OPTION;' |
         pg psql -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$(pg_port)" -U postgres -d postgres >>"$dir/postgres.log" 2>&1 ||
         { show_log "$dir/postgres.log"; fail "the database user_merge could not be made"; }
     : >"$data/local.made"

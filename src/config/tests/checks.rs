@@ -41,6 +41,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[chunk]\nmax = 100001", "chunk.max", "from 1 to 100000"),
     ("[chunk]\ntarget_time = \"11s\"", "chunk.target_time", "from 1ms to 10s"),
     ("[chunk]\ntarget_time = \"2s\"\n[database]\nstatement_timeout = \"1s\"", "chunk.target_time", "shorter than database.statement_timeout"),
+    ("[pace]\ninterval = \"1ms\"", "pace.interval", "from 50ms to 1m"),
+    ("[pace]\nreplication_lag = \"1ms\"", "pace.replication_lag", "from 100ms to 10m, or 0s for none"),
+    ("[pace]\nlock_waits = 10001", "pace.lock_waits", "from 0 to 10000"),
+    ("[pace]\nwal_rate = -1", "pace.wal_rate", "a whole number"),
+    ("[pace]\nstatement_time = \"2m\"", "pace.statement_time", "from 1ms to 1m, or 0s for none"),
     ("[retry]\nimmediate = 0", "retry.immediate", "from 1 to 20"),
     ("[retry]\nbase = 50", "retry.base", "a duration such as"),
     ("[retry]\nbase = \"1m\"", "retry.base", "from 1ms to 10s"),
@@ -92,6 +97,7 @@ fn each_setting_with_a_rule_is_in_the_table() {
         "broker.names.requests",
         "broker.names.retry_prefix",
         "broker.names.deletion",
+        "pace.ignored_standbys",
         "lanes.bulk.concurrency",
     ];
     for key in Settings::keys() {

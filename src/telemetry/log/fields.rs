@@ -21,6 +21,8 @@ fields! {
     "reason": "The reason code of a rejection or a dead letter.";
     "cause": "The kind of an error: a code, no text.";
     "error": "An error with what caused it.";
+    "measured": "What slows merges down: seconds, sessions, or MiB a second.";
+    "allowed": "From where on it slows them down.";
     "retryable": "Whether the error may pass.";
     "delay_ms": "How long until the next try.";
     "elapsed_ms": "How long it took.";

@@ -102,6 +102,12 @@ metrics! {
         "1 while the lane's breaker is open: no message is taken.";
     sum breaker_openings(lane, cause) = "user_merge_breaker_openings_total", "openings",
         "How often the lane's breaker opened, and over which error.";
+    flag slowed(reason) = "user_merge_slowed", "boolean",
+        "1 while merges are slowed down for this reason, if they are not interactive and small.";
+    level bulk_hands() = "user_merge_bulk_hands", "hands",
+        "Hands of the bulk lane that may be busy now; 0 while it is held back.";
+    sum paused_seconds(lane) = "user_merge_paused_seconds_total", "seconds",
+        "Time for which large merges left the database alone between their chunks.";
     one fenced() = "user_merge_fenced_total", "chunks",
         "Chunks given up because another worker had taken the merge over.";
     flag build_info(version) = "user_merge_build_info", "boolean",

@@ -46,7 +46,7 @@ async fn it_makes_the_schemas_once_and_leaves_them_alone_then() {
         assert_eq!(output.stderr, "");
     }
     assert_eq!(desk.number("SELECT count(*) FROM helpdesk.users").await, 2);
-    assert_eq!(desk.number(&format!("{TABLES} 'user_merge'")).await, 3);
+    assert_eq!(desk.number(&format!("{TABLES} 'user_merge'")).await, 4);
 }
 
 #[tokio::test]

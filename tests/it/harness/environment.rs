@@ -23,6 +23,7 @@ pub fn environment(settings: &Settings) -> Vec<(String, String)> {
     ours.chain(path).collect()
 }
 
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn values(s: &Settings) -> Vec<(&'static str, String)> {
     let secret = |url: &Option<SecretString>| {
         let url = url.as_ref().map(|url| url.expose_secret().to_owned());
@@ -97,6 +98,12 @@ fn values(s: &Settings) -> Vec<(&'static str, String)> {
         ("chunk.min", s.chunk.min.to_string()),
         ("chunk.max", s.chunk.max.to_string()),
         ("chunk.target_time", time(s.chunk.target_time)),
+        ("pace.interval", time(s.pace.interval)),
+        ("pace.replication_lag", time(s.pace.replication_lag)),
+        ("pace.ignored_standbys", s.pace.ignored_standbys.clone()),
+        ("pace.lock_waits", s.pace.lock_waits.to_string()),
+        ("pace.wal_rate", s.pace.wal_rate.to_string()),
+        ("pace.statement_time", time(s.pace.statement_time)),
         ("retry.immediate", s.retry.immediate.to_string()),
         ("retry.base", time(s.retry.base)),
         ("retry.delays", delays.join(",")),

@@ -31,6 +31,16 @@ const ACROSS_ACCOUNTS: &[(&str, &str)] = &[
     ("try_lock", "the keeper's lock: no table"),
     ("backend", "the keeper's session: no table"),
     (
+        "measure",
+        "the health of the database as a whole: the server's own views",
+    ),
+    ("record", "a worker's row about itself, which works for all"),
+    ("leave", "the same"),
+    (
+        "workers",
+        "the workers, each of which works for all accounts",
+    ),
+    (
         "prune",
         "removes what was published long ago, whoever's it was",
     ),
