@@ -108,7 +108,7 @@ async fn wrong_usage_is_exit_status_2() {
             "enqueue --account 1 --source 2 --target 3 --key é",
             "printable ASCII",
         ),
-        ("status", "<KEY_OR_ID>"),
+        ("status --account 1", "<KEY_OR_ID>"),
         ("worker now", "unexpected argument 'now'"),
     ] {
         let output = user_merge(&desk.settings, arguments).await;
