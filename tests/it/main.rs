@@ -21,6 +21,7 @@ mod end_to_end;
 mod keeper;
 mod lanes;
 mod model;
+mod pace;
 mod panics;
 mod permissions;
 mod readme;

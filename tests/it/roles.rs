@@ -5,7 +5,7 @@ mod statements;
 
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use user_merge::store::{merges, outbox};
+use user_merge::store::{merges, outbox, pace};
 
 use crate::harness::{Desk, Queues, Running, command, eventually, output, request};
 use setup::Roles;
@@ -110,6 +110,7 @@ async fn whoever_only_looks_needs_only_the_reader() {
     let pool = roles.connect(&desk, "reader").await;
     let found = merges::status(&pool, "merge-1-2", None).await.unwrap();
     assert_eq!(found[0].state, "completed");
+    assert!(pace::workers(&pool).await.unwrap().is_empty());
     let today: i64 = sqlx::query_scalar("SELECT user_merge.canonical_user(1, 1)")
         .fetch_one(&pool)
         .await
@@ -120,6 +121,7 @@ async fn whoever_only_looks_needs_only_the_reader() {
         "SELECT body FROM user_merge.outbox",
         "SELECT name FROM helpdesk.users",
         "UPDATE user_merge.merges SET late = 0",
+        "DELETE FROM user_merge.pace",
     ] {
         assert_eq!(
             refusal(&roles, &desk, "reader", sql).await,
@@ -160,6 +162,39 @@ async fn whoever_verifies_needs_only_the_verifier_who_may_only_read() {
             "42501",
             "{sql}"
         );
+    }
+}
+
+/// The help desk's waits are other roles' sessions. Advisory locks are waited for by who has nothing to do.
+#[tokio::test]
+async fn the_worker_sees_what_is_to_slow_it_down_and_does_without_where_it_may_not() {
+    let roles = Roles::name();
+    let desk = Desk::open().await;
+    roles.roll_out(&desk).await;
+    desk.users([1]).await;
+    let lock = "SELECT FROM helpdesk.users WHERE id = 1 FOR UPDATE";
+    let mut holder = desk.begin_with(lock).await;
+    let waiting = desk.begin().await.start(lock);
+    let advisory = "SELECT pg_advisory_xact_lock(1)";
+    holder.execute(advisory).await.unwrap();
+    let idle = desk.begin().await.start(advisory);
+    crate::rules_r::waiting_for_locks(&desk, 2).await;
+
+    let pool = roles.connect(&desk, "worker").await;
+    let mut session = pace::Session::open(&pool).await.unwrap();
+    let seen = session.measure(&[]).await.unwrap();
+    assert_eq!((seen.lock_waits, seen.sees_all), (1, true));
+    let worker = roles.role("worker");
+    desk.execute(&format!("REVOKE pg_read_all_stats FROM {worker}"))
+        .await;
+    let blind = session.measure(&[]).await.unwrap();
+    assert_eq!((blind.lock_waits, blind.sees_all), (0, false));
+
+    drop(session);
+    pool.close().await;
+    holder.rollback().await;
+    for waiting in [waiting, idle] {
+        waiting.await.unwrap().unwrap().rollback().await;
     }
 }
 
