@@ -32,7 +32,8 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
     // 50th and 99th percentile of each round, in milliseconds.
     let mut idle = [Vec::new(), Vec::new()];
     let mut saturated = [Vec::new(), Vec::new()];
-    for _ in 0..sizes.rounds {
+    for at in 1..=sizes.rounds {
+        eprintln!("  round {at} of {}", sizes.rounds);
         let count = usize::try_from(seconds * ARRIVALS)?;
         for (bulk, figures) in [(0, &mut idle), (backlog, &mut saturated)] {
             let batch = desk.batch(count, SMALL).await?;

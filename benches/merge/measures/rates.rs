@@ -46,7 +46,8 @@ pub async fn run(
     let [small, bulk, of_celery] = sizes.merges;
 
     let mut rates = Rates::default();
-    for _ in 0..sizes.rounds {
+    for round in 1..=sizes.rounds {
+        eprintln!("  round {round} of {}", sizes.rounds);
         for (at, count) in [small, bulk].into_iter().enumerate() {
             if lanes[at] {
                 rates.lanes[at].push(lane(servers, &desk, &queues, at, count).await?);

@@ -36,7 +36,8 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
     for tickets in tables {
         both.push(Side::open(servers, tickets).await?);
     }
-    for _ in 0..rounds {
+    for round in 1..=rounds {
+        eprintln!("  round {round} of {rounds}");
         for side in &mut both {
             side.round(servers, merges).await?;
         }
