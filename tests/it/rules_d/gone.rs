@@ -49,11 +49,14 @@ async fn half_a_merge(archived_ccs: bool) -> Desk {
 
 /// Runs the rest, while `meanwhile` happens after the last chunk and before the last transaction.
 async fn the_rest(desk: &Desk, meanwhile: &str) -> store::Result<Report> {
-    // The last chunk is the one that drains: what it leaves behind comes when it has moved its rows.
+    // The tickets are looked at until there are none, and the CCs after them: it comes with the chunk that moves the
+    // only CC.
+    desk.tickets(60, 1, 3, "open").await;
+    desk.cc(60, 1).await;
     desk.execute(&format!(
         "CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {meanwhile}; RETURN NULL; END $$;
          CREATE CONSTRAINT TRIGGER meanwhile AFTER UPDATE ON user_merge.merges DEFERRABLE INITIALLY DEFERRED
-         FOR EACH ROW WHEN (NEW.live = 12 AND OLD.live < 12) EXECUTE FUNCTION meanwhile()"
+         FOR EACH ROW WHEN (NEW.ccs_moved = 1 AND OLD.ccs_moved = 0) EXECUTE FUNCTION meanwhile()"
     ))
     .await;
     desk.run(&request(1, 2)).await
