@@ -14,7 +14,6 @@ mod request;
 pub use admission::{Application, Candidate, Role, Verdict, admit};
 pub use ids::{AccountId, IdError, MergeId, OrganizationId, UserId};
 pub use outcome::{CcCounts, ProfileCounts, TicketCounts};
-pub use phone::prepare as prepare_phones;
 pub use profile::{
     Identity, IdentityKind, IdentityMove, Profile, ProfileChange, ProfileRules, combine,
 };

@@ -120,14 +120,25 @@ pub fn combine(source: &Profile, target: &Profile, rules: ProfileRules) -> Profi
     let mut change = ProfileChange::default();
     change.counts.dropped.clone_from(&source.private); // P2, P5, P6, P8, P9, P10, P11, P12, P13
     change.counts.suspension_differs = source.suspended != target.suspended; // P16
-    identities(source, target, rules, &mut change);
+    identities(source, target, rules, phone::comparable, &mut change);
     organizations(source, target, rules, &mut change);
     change
 }
 
-/// P1, P3, P4, P15.
-fn identities(source: &Profile, target: &Profile, rules: ProfileRules, change: &mut ProfileChange) {
-    let mut numbers: BTreeSet<String> = numbers(target);
+/// P1, P3, P4, P15. Numbers are equal where `comparable` makes the same of them.
+fn identities(
+    source: &Profile,
+    target: &Profile,
+    rules: ProfileRules,
+    comparable: impl Fn(&str) -> String,
+    change: &mut ProfileChange,
+) {
+    let compares = compares(source, target);
+    let mut numbers = BTreeSet::new();
+    if compares {
+        let theirs = phones(target).filter_map(|identity| identity.number.as_deref());
+        numbers.extend(theirs.map(&comparable));
+    }
     // Kinds of which the target has an identity, and so a first one: the source's don't go before it.
     let mut settled: BTreeSet<IdentityKind> = target.identities.iter().map(|i| i.kind).collect();
     // The primary one goes first: of two equal numbers it is the one that counts.
@@ -143,12 +154,8 @@ fn identities(source: &Profile, target: &Profile, rules: ProfileRules, change: &
                 false
             }
             IdentityKind::Phone => {
-                let number = identity
-                    .number
-                    .as_deref()
-                    .map(phone::comparable)
-                    .unwrap_or_default();
-                if !numbers.insert(number) {
+                let number = identity.number.as_deref();
+                if compares && !numbers.insert(number.map(&comparable).unwrap_or_default()) {
                     continue; // the target has this number: nothing is added, nothing is lost
                 }
                 counts.phones_added += 1;
@@ -170,12 +177,15 @@ fn identities(source: &Profile, target: &Profile, rules: ProfileRules, change: &
     }
 }
 
-fn numbers(profile: &Profile) -> BTreeSet<String> {
-    let numbers = profile
-        .identities
-        .iter()
-        .filter_map(|identity| identity.number.as_deref());
-    numbers.map(phone::comparable).collect()
+/// Whether a number of the source meets another one: reading even one takes the numbering plans of the world.
+fn compares(source: &Profile, target: &Profile) -> bool {
+    let added = phones(source).count();
+    added > 0 && added + phones(target).count() > 1
+}
+
+fn phones(profile: &Profile) -> impl Iterator<Item = &Identity> {
+    let identities = profile.identities.iter();
+    identities.filter(|identity| identity.kind == IdentityKind::Phone)
 }
 
 /// P7.

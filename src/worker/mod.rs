@@ -95,7 +95,6 @@ pub async fn run(
     health: Health,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    drop(tokio::task::spawn_blocking(crate::domain::prepare_phones));
     let publisher = Publisher::new(broker.clone(), "outcomes");
     let (hand_over, handed_over) = hand_over::channel();
     let asked = publisher.clone();

@@ -229,7 +229,9 @@ proptest! {
 
     /// P1: whatever stands in the number's column, reading it fails nothing.
     #[test]
-    fn p1_any_text_can_be_compared(text in "\\PC{0,30}|[+0-9 ().;=/extEXT#-]{0,30}|\\+[0-9é٣ ]{1,20}") {
+    fn p1_any_text_can_be_compared(
+        text in "\\PC{0,30}|[+0-9 ().;=/extEXT#-]{0,30}|\\+[0-9é٣ ]{1,20}|(tel:|;phone-context=|;isub=|;ext=|[+0-9x]){0,8}",
+    ) {
         let padded = format!("\t {text} ");
         prop_assert_eq!(phone::comparable(&padded), phone::comparable(&text));
     }

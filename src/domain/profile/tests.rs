@@ -262,6 +262,30 @@ fn p_the_table_of_profile_rules() {
     assert!(missing.is_empty(), "no case for {missing:?}");
 }
 
+/// P1: the plans that numbers are read by take memory for good; most merges have no two numbers to compare.
+#[test]
+fn p1_a_number_that_meets_no_other_is_not_read() {
+    let read = |source: Vec<Identity>, target: Vec<Identity>| {
+        let (source, target) = (with(source), with(target));
+        let read = std::cell::Cell::new(0);
+        let comparable = |number: &str| {
+            read.set(read.get() + 1);
+            number.to_owned()
+        };
+        let mut change = ProfileChange::default();
+        identities(&source, &target, ONE_ORGANIZATION, comparable, &mut change);
+        (read.get(), change.counts.phones_added)
+    };
+    let (one, other) = (phone(1, "+33 1"), phone(2, "+33 2"));
+    assert_eq!(read(vec![one.clone()], vec![]), (0, 1));
+    assert_eq!(
+        read(vec![email(3)], vec![one.clone(), other.clone()]),
+        (0, 0)
+    );
+    assert_eq!(read(vec![one.clone()], vec![other.clone()]), (2, 1));
+    assert_eq!(read(vec![one, other], vec![]), (2, 2));
+}
+
 /// P1: a number is personal, so not even a debug line shows it.
 #[test]
 fn p1_a_number_is_never_shown() {

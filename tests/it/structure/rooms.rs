@@ -84,7 +84,7 @@ const HOMES: &[(&str, &str)] = &[
     ("backoff", "src/retry.rs"),
     ("clap", "src/cli/"),
     ("axum", "src/telemetry/"),
-    ("phonenumber", "src/domain/phone.rs"),
+    ("rlibphonenumber", "src/domain/phone.rs"),
 ];
 
 /// What would be I/O, a clock, chance or a runtime.
