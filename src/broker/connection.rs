@@ -22,6 +22,17 @@ pub enum LinkState {
     Blocked,
 }
 
+/// Which messages a connection has to get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Those whose properties are of a usual size. One that isn't ends the connection as [`Error::Unreadable`].
+    Usual,
+    /// Those of any size that the broker hands on.
+    Large,
+    /// Also those that the client library can't read: see [`mend`](super::mend).
+    Mended,
+}
+
 /// A connection to the broker. It ends at the first error. Dropping it ends it at once and without a word, which
 /// the broker logs as a warning: [`close`](Self::close) it where there is time.
 #[derive(Debug)]
@@ -37,21 +48,21 @@ impl Connection {
     /// Connects, to whichever of the hosts, within [`Settings::connect_timeout`]. `purpose` is a word or two for the broker's list of
     /// connections. A refusal is a lasting error ([`Error::is_lasting`]).
     pub async fn open(settings: &Settings, purpose: &str) -> Result<Self, Error> {
-        Self::open_with(settings, purpose, false).await
+        Self::open_for(Reads::Usual, settings, purpose).await
     }
 
-    /// As [`open`](Self::open), for queues with messages that the client library can't read: see [`mend`](super::mend).
-    pub(super) async fn open_mended(settings: &Settings, purpose: &str) -> Result<Self, Error> {
-        Self::open_with(settings, purpose, true).await
-    }
-
-    async fn open_with(settings: &Settings, purpose: &str, mended: bool) -> Result<Self, Error> {
+    /// As [`open`](Self::open), for queues with other than usual messages.
+    pub(super) async fn open_for(
+        reads: Reads,
+        settings: &Settings,
+        purpose: &str,
+    ) -> Result<Self, Error> {
         let tls = OwnedTLSConfig {
             identity: None,
             cert_chain: trusted(settings).await?,
         };
         let options = ConnectionProperties::default().with_connection_name(name(purpose).into());
-        let (amqp, socket) = failover::connect(settings, &options, &tls, mended).await?;
+        let (amqp, socket) = failover::connect(settings, &options, &tls, reads).await?;
         let (state, watcher) = watch_state(&amqp);
         Ok(Self {
             amqp,

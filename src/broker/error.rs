@@ -38,9 +38,10 @@ pub enum Error {
         /// For how long.
         after: Duration,
     },
-    /// A frame that the client library can't read, such as a property that isn't UTF-8. The message that caused it
-    /// comes back until the queue's delivery limit moves it to the dead-letter queue; meanwhile consume with a
-    /// prefetch of 1, so that only this message is counted (rule R6).
+    /// A frame that the client library can't read, such as a property that isn't UTF-8, or headers of many KiB. The
+    /// message that caused it comes back until the queue's delivery limit moves it to the dead-letter queue;
+    /// meanwhile consume with a prefetch of 1, so that only this message is counted, and large headers are read
+    /// (rule R6).
     #[error("{doing}: the broker sent a frame that can't be read")]
     Unreadable {
         /// What was being done.
@@ -102,6 +103,13 @@ impl Error {
     pub(super) fn lost(doing: &'static str, error: &lapin::Error) -> Self {
         match error.kind() {
             ErrorKind::ParsingError(_) => Self::Unreadable { doing },
+            // Larger than this connection's frames.
+            ErrorKind::ProtocolError(error)
+                if doing == "consuming"
+                    && *error.kind() == AMQPErrorKind::Hard(AMQPHardError::FRAMEERROR) =>
+            {
+                Self::Unreadable { doing }
+            }
             // The one thing for which the broker closes a channel that takes messages with this code.
             ErrorKind::ProtocolError(error)
                 if doing == "consuming"

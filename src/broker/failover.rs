@@ -11,21 +11,32 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
 use tokio::time::{Instant, timeout};
 
+use super::connection::Reads;
 use super::tcp::{self, Socket};
 use super::{Error, Settings, places};
+
+/// The largest frame, in bytes, where usual messages are read: room for four times the headers that tracing and
+/// dead-lettering add. The client library fills buffers of 64 frames with zeros for each connection: at the 128 KiB
+/// that the broker offers, 8 MiB.
+const USUAL_FRAME: u32 = 8 * 1024;
 
 /// What was tried, and why it failed.
 type Failed = Vec<(String, Error)>;
 
-/// Connects to one of the hosts, within [`Settings::connect_timeout`] in all. `mended`: see [`mend`](super::mend). A host that refuses the login is no
+/// Connects to one of the hosts, within [`Settings::connect_timeout`] in all. A host that refuses the login is no
 /// reason not to ask the others: it may have lost its users. But where none takes us, the refusal is what is told.
 pub(super) async fn connect(
     settings: &Settings,
     options: &ConnectionProperties,
     tls: &OwnedTLSConfig,
-    mended: bool,
+    reads: Reads,
 ) -> Result<(lapin::Connection, Socket), Error> {
     let mut hosts = settings.places()?;
+    if reads == Reads::Usual {
+        for host in &mut hosts {
+            host.query.frame_max.get_or_insert(USUAL_FRAME);
+        }
+    }
     shuffle(&mut hosts, places::name);
     let deadline = Instant::now() + settings.connect_timeout;
     let mut failed = Failed::new();
@@ -38,7 +49,7 @@ pub(super) async fn connect(
                 continue;
             }
         };
-        let connected = any(host, addresses, until, (options, tls, mended), &mut failed).await;
+        let connected = any(host, addresses, until, (options, tls, reads), &mut failed).await;
         if let Some(connected) = connected {
             if !failed.is_empty() {
                 let error = list(&failed);
@@ -60,13 +71,13 @@ async fn any(
     host: &AMQPUri,
     mut addresses: Vec<SocketAddr>,
     until: Instant,
-    (options, tls, mended): (&ConnectionProperties, &OwnedTLSConfig, bool),
+    (options, tls, reads): (&ConnectionProperties, &OwnedTLSConfig, Reads),
     failed: &mut Failed,
 ) -> Option<(lapin::Connection, Socket)> {
     shuffle(&mut addresses, SocketAddr::to_string);
     for (tried, address) in addresses.iter().enumerate() {
         let limit = share(until, addresses.len() - tried);
-        match tcp::open(host, *address, options.clone(), tls.clone(), limit, mended).await {
+        match tcp::open(host, *address, options.clone(), tls.clone(), limit, reads).await {
             Ok(connected) => return Some(connected),
             Err(error) => failed.push((at(host, *address, addresses.len()), error)),
         }
@@ -153,7 +164,14 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(10);
         let (options, tls) = (ConnectionProperties::default(), OwnedTLSConfig::default());
         let mut failed = Failed::new();
-        let connected = any(host, addresses, until, (&options, &tls, false), &mut failed).await;
+        let connected = any(
+            host,
+            addresses,
+            until,
+            (&options, &tls, Reads::Usual),
+            &mut failed,
+        )
+        .await;
         assert!(connected.is_none());
         let text = list(&failed);
         for n in 1..=3 {

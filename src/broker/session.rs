@@ -1,5 +1,6 @@
 //! Everything that consuming one lane takes, made in one go and dropped as a whole.
 
+use super::connection::Reads;
 use super::{Connection, Consumer, Delivery, Error, Lane, Settings, declare, queue_state};
 
 /// A connection, the topology, a prefetch and a consumer for one lane. On any error: [`close`](Self::close) it,
@@ -14,7 +15,14 @@ pub struct Session {
 impl Session {
     /// Connects, declares the topology and starts consuming: one attempt, each step within its time-out.
     pub async fn open(settings: &Settings, lane: Lane, prefetch: u16) -> Result<Self, Error> {
-        let connection = Connection::open(settings, &format!("consuming {lane}")).await?;
+        // One by one, as after a message that could not be read: then its properties may be of any size.
+        let reads = if prefetch == 1 {
+            Reads::Large
+        } else {
+            Reads::Usual
+        };
+        let purpose = format!("consuming {lane}");
+        let connection = Connection::open_for(reads, settings, &purpose).await?;
         match Self::consume(&connection, settings, lane, prefetch).await {
             Ok(consumer) => Ok(Self {
                 lane,

@@ -14,16 +14,17 @@ use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::time::timeout;
 
+use super::connection::Reads;
 use super::{Error, mend};
 
-/// TCP, TLS and login at one address of a host, all within `limit`. `mended`: see [`mend`].
+/// TCP, TLS and login at one address of a host, all within `limit`.
 pub(super) async fn open(
     uri: &AMQPUri,
     address: SocketAddr,
     options: ConnectionProperties,
     tls: OwnedTLSConfig,
     limit: Duration,
-    mended: bool,
+    reads: Reads,
 ) -> Result<(lapin::Connection, Socket), Error> {
     let socket = Socket::default();
     let runtime = lapin::runtime::default_runtime().map_err(|error| Error::connecting(&error))?;
@@ -41,7 +42,7 @@ pub(super) async fn open(
                 AMQPScheme::AMQP => stream,
                 AMQPScheme::AMQPS => stream.into_tls(&authority.host, tls.as_ref()).await?,
             };
-            if mended {
+            if reads == Reads::Mended {
                 mend::through(stream)
             } else {
                 Ok(stream)

@@ -18,6 +18,7 @@ use lapin::options::{BasicAckOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use tokio::time::{Instant, timeout};
 
+use super::connection::Reads;
 use super::declare::{refused, short};
 use super::error::Refusal;
 use super::{Connection, Error, QueueState, Settings, Settled, queue_state};
@@ -49,7 +50,7 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Connects and counts. The queue must exist: nothing is declared.
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
-        let connection = Connection::open_mended(settings, "dead letters").await?;
+        let connection = Connection::open_for(Reads::Mended, settings, "dead letters").await?;
         let queue = settings.names.dead.clone();
         match count(&connection, &queue).await {
             Ok(there) => Ok(Self {

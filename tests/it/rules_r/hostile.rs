@@ -38,6 +38,34 @@ async fn r6_headers_nested_without_end_do_not_end_the_worker() {
     assert!(worker.runs());
 }
 
+/// R6: headers larger than the frames of a usual connection end it once; the next one reads them, and the request is
+/// done like its neighbours.
+#[tokio::test]
+async fn r6_headers_of_many_kib_cost_a_connection_and_no_request() {
+    let mut desk = Desk::open().await;
+    // Returned a third time, the broker would make it a dead letter.
+    desk.settings.broker.delivery_limit = 2;
+    let queues = Queues::open(&mut desk).await;
+    desk.users(1..=4).await;
+    let note = [&short(b"note")[..], b"S", &long(&vec![b'n'; 100_000])].concat();
+    let body = r#"{"schema_version": 1, "idempotency_key": "large", "account_id": 1,
+        "source_user_id": 4, "target_user_id": 1}"#;
+    let lane = queues.name("user-merge.requests");
+    publish(&lane, HEADERS, &long(&note), body.as_bytes());
+    for source in 2..=3 {
+        queues.send(&request(source, 1)).await;
+    }
+    let worker = Process::worker(&desk).ready().await;
+
+    eventually("all of them", || async {
+        let done = "SELECT count(*) FROM user_merge.merges WHERE state = 'completed'";
+        (desk.number(done).await == 3).then_some(())
+    })
+    .await;
+    assert_eq!(queues.count("user-merge.dead").await, 0);
+    worker.signal("TERM");
+}
+
 /// R6: a frame that the client library can't read ends the connection each time, until the broker itself
 /// dead-letters the message; its neighbours are done all the same.
 #[tokio::test]
