@@ -8,6 +8,15 @@ use std::process::{Command, ExitCode};
 /// each redelivery (rule R6). Address space only: what isn't used costs nothing.
 const MIN_STACK: &str = "536870912";
 
+/// What the process starts over with. For glibc's allocator besides: one heap, since each thread's own keeps what it
+/// once needed, and large buffers, those of a connection, go back to the system when it ends.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("RUST_MIN_STACK", MIN_STACK),
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
+];
+
 fn main() -> ExitCode {
     // The standard library reads the variable when it starts its first thread, and setting one's own environment
     // isn't safe code: so the process starts over with it, under the same id.
@@ -20,12 +29,7 @@ fn main() -> ExitCode {
             again.arg0(name);
         }
         // Returns only if it failed; then the usual stack has to do.
-        drop(
-            again
-                .args(arguments)
-                .env("RUST_MIN_STACK", MIN_STACK)
-                .exec(),
-        );
+        drop(again.args(arguments).envs(ENVIRONMENT).exec());
     }
     user_merge::cli::main()
 }

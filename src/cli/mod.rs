@@ -108,7 +108,10 @@ pub fn main() -> ExitCode {
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // No stack size: `main` has asked for one that holds the deepest headers, which are dropped on these threads.
+    // Four threads at most: the work is the database's, and each costs memory.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.min(4))
         .enable_all()
         .build()
 }
