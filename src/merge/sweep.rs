@@ -21,8 +21,8 @@ pub(super) struct Source<'a> {
 
 impl Merger {
     /// Moves what the sources have, inside a transaction that holds the locks on them: nothing can be added. In the
-    /// sources' order; `None` where somebody else has a row of it locked that wasn't waited for, and which therefore
-    /// must not be finished.
+    /// sources' order; `None` where somebody else has a ticket of it locked that wasn't waited for: nothing of it is
+    /// moved then, and it must not be finished.
     pub(super) async fn sweep(
         &self,
         tx: &mut Transaction,
@@ -30,85 +30,95 @@ impl Merger {
         locks: Locks,
     ) -> Result<Vec<Option<Progress>>> {
         let mut swept = vec![Some(Progress::default()); sources.len()];
+        // All locks come before the first move: what is passed over in one relation must not be moved in another.
+        let live = lock_all(tx, Relation::Tickets, sources, &mut swept, locks).await?;
+        let archived = lock_all(tx, Relation::ArchivedTickets, sources, &mut swept, locks).await?;
         for relation in Relation::all(self.rules.move_archived_ccs) {
-            let places: Vec<usize> = (0..sources.len())
-                .filter(|&place| swept[place].is_some() && relation.rows(sources[place].facts) > 0)
-                .collect();
-            if places.is_empty() {
+            let (places, wholes, counted) = part(relation, sources, &swept);
+            let locked = |ids: &[Vec<i64>]| -> Vec<i64> {
+                places
+                    .iter()
+                    .flat_map(|&place| ids[place].iter().copied())
+                    .collect()
+            };
+            let ids = match relation {
+                Relation::Tickets => locked(&live),
+                Relation::ArchivedTickets => locked(&archived),
+                Relation::Ccs | Relation::ArchivedCcs => Vec::new(),
+            };
+            let is_of_tickets = matches!(relation, Relation::Tickets | Relation::ArchivedTickets);
+            if places.is_empty() || is_of_tickets && ids.is_empty() {
                 continue;
             }
-            let part: Vec<&Source<'_>> = places.iter().map(|&place| &sources[place]).collect();
+            let archived_ccs = self.rules.move_archived_ccs;
             let began = Instant::now();
-            let moved = self.move_all(tx, relation, &part, locks).await?;
-            let rows = moved.iter().flatten().map(|moved| moved.rows).sum();
-            measure(
-                began.elapsed(),
-                Moved {
-                    rows,
-                    ..Moved::default()
-                },
-            );
+            let moved = match relation {
+                Relation::Tickets => move_all_tickets(tx, &wholes, &ids).await?,
+                Relation::ArchivedTickets => {
+                    move_all_archived_tickets(tx, &wholes, &ids, archived_ccs).await?
+                }
+                Relation::Ccs => move_all_ccs(tx, &wholes, counted).await?,
+                Relation::ArchivedCcs => move_all_archived_ccs(tx, &wholes, counted).await?,
+            };
+            let all = Moved {
+                rows: moved.iter().map(|moved| moved.rows).sum(),
+                ..Moved::default()
+            };
+            measure(began.elapsed(), all);
             for (place, moved) in places.into_iter().zip(moved) {
-                match (&mut swept[place], moved) {
-                    (Some(progress), Some(moved)) => *progress += moved,
-                    (progress, _) => *progress = None,
+                if let Some(progress) = &mut swept[place] {
+                    *progress += moved;
                 }
             }
         }
         Ok(swept)
     }
-
-    async fn move_all(
-        &self,
-        tx: &mut Transaction,
-        relation: Relation,
-        sources: &[&Source<'_>],
-        locks: Locks,
-    ) -> Result<Vec<Option<Moved>>> {
-        let wholes: Vec<Whole> = sources.iter().map(|source| source.whole).collect();
-        let pairs = Pairs::new(wholes.iter().map(|whole| whole.pair));
-        // There are as many as were counted, for the sources are locked; or the count was capped.
-        let counted = sources
-            .iter()
-            .map(|source| relation.rows(source.facts))
-            .sum();
-        let ids = match relation {
-            Relation::Tickets => lock_all_tickets(tx, &pairs, counted, locks).await?,
-            Relation::ArchivedTickets => {
-                lock_all_archived_tickets(tx, &pairs, counted, locks).await?
-            }
-            Relation::Ccs => return Ok(all(move_all_ccs(tx, &wholes, counted).await?)),
-            Relation::ArchivedCcs => {
-                return Ok(all(move_all_archived_ccs(tx, &wholes, counted).await?));
-            }
-        };
-        // Fewer than there are: some were passed over, and the merge with them.
-        let is_whole = |(ids, source): (&Vec<i64>, &&Source<'_>)| {
-            locks == Locks::Wait
-                || i64::try_from(ids.len()).is_ok_and(|n| n >= relation.rows(source.facts))
-        };
-        let are_whole: Vec<bool> = ids.iter().zip(sources).map(is_whole).collect();
-        let kept = || are_whole.iter().zip(0..).filter(|(is_whole, _)| **is_whole);
-        let wholes: Vec<Whole> = kept().map(|(_, place)| wholes[place]).collect();
-        let ids: Vec<i64> = kept()
-            .flat_map(|(_, place)| ids[place].iter().copied())
-            .collect();
-        if ids.is_empty() {
-            return Ok(are_whole
-                .iter()
-                .map(|is_whole| is_whole.then(Moved::default))
-                .collect());
-        }
-        let moved = match relation {
-            Relation::Tickets => move_all_tickets(tx, &wholes, &ids).await?,
-            _ => move_all_archived_tickets(tx, &wholes, &ids, self.rules.move_archived_ccs).await?,
-        };
-        let mut moved = moved.into_iter();
-        let each = |is_whole: bool| if is_whole { moved.next() } else { None };
-        Ok(are_whole.into_iter().map(each).collect())
-    }
 }
 
-fn all(moved: Vec<Moved>) -> Vec<Option<Moved>> {
-    moved.into_iter().map(Some).collect()
+/// The sources that have something to move: where, which, and how many rows in all. There are as many as were counted,
+/// for the sources are locked; or the count was capped.
+fn part(
+    relation: Relation,
+    sources: &[Source<'_>],
+    swept: &[Option<Progress>],
+) -> (Vec<usize>, Vec<Whole>, i64) {
+    let has_some = |place: &usize| relation.rows(sources[*place].facts) > 0;
+    let places = (0..sources.len()).filter(|&place| swept[place].is_some());
+    let places: Vec<usize> = places.filter(has_some).collect();
+    let wholes = places.iter().map(|&place| sources[place].whole).collect();
+    let counted = places
+        .iter()
+        .map(|&place| relation.rows(sources[place].facts));
+    let counted = counted.sum();
+    (places, wholes, counted)
+}
+
+/// The ids of the sources' tickets, locked. Where there are fewer than were counted some were passed over, and the
+/// merge with them.
+async fn lock_all(
+    tx: &mut Transaction,
+    relation: Relation,
+    sources: &[Source<'_>],
+    swept: &mut [Option<Progress>],
+    locks: Locks,
+) -> Result<Vec<Vec<i64>>> {
+    let mut ids = vec![Vec::new(); sources.len()];
+    let (places, wholes, counted) = part(relation, sources, swept);
+    if places.is_empty() {
+        return Ok(ids);
+    }
+    let pairs = Pairs::new(wholes.iter().map(|whole| whole.pair));
+    let locked = match relation {
+        Relation::Tickets => lock_all_tickets(tx, &pairs, counted, locks).await?,
+        _ => lock_all_archived_tickets(tx, &pairs, counted, locks).await?,
+    };
+    for (place, locked) in places.into_iter().zip(locked) {
+        let counted = relation.rows(sources[place].facts);
+        let is_whole = i64::try_from(locked.len()).is_ok_and(|n| n >= counted);
+        if locks == Locks::Skip && !is_whole {
+            swept[place] = None;
+        }
+        ids[place] = locked;
+    }
+    Ok(ids)
 }
