@@ -12,7 +12,7 @@ use crate::failpoint::failpoint;
 use crate::store::helpdesk::{Facts, facts, lock_free, lock_pair};
 use crate::store::merges::{Envelope, Held, look_up};
 use crate::store::moves::Locks;
-use crate::store::{Pairs, Result, Transaction};
+use crate::store::{Pairs, Result, Transaction, begin_in_haste};
 
 /// Where a request stands after its first transaction.
 pub(super) enum Admission {
@@ -41,18 +41,41 @@ impl Merger {
         envelopes: &[Envelope<'_>],
         locks: Locks,
     ) -> Result<Vec<Admission>> {
+        let mut tx = match locks {
+            Locks::Wait => self.pool.begin().await?,
+            Locks::Skip => begin_in_haste(&self.pool).await?,
+        };
+        match self.all_in_first(&mut tx, envelopes, locks).await {
+            Ok(admissions) => {
+                tx.commit().await?;
+                failpoint!(FirstCommitted);
+                Ok(admissions)
+            }
+            Err(error) => {
+                // Dropped, it would end a little later, and a half that is tried next pass over its locks.
+                drop(tx.rollback().await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn all_in_first(
+        &self,
+        tx: &mut Transaction,
+        envelopes: &[Envelope<'_>],
+        locks: Locks,
+    ) -> Result<Vec<Admission>> {
         let requests: Vec<_> = envelopes.iter().map(|envelope| envelope.request).collect();
         let pairs: Vec<Pair> = requests.iter().map(|request| request.pair()).collect();
-        let mut tx = self.pool.begin().await?;
         failpoint!(FirstBegun);
-        let locked = Locked::take(&mut tx, &pairs, locks).await?;
+        let locked = Locked::take(tx, &pairs, locks).await?;
         failpoint!(FirstLocked);
-        let standings = look_up(&mut tx, &requests).await?;
+        let standings = look_up(tx, &requests).await?;
         failpoint!(FirstLookedUp);
         let open = std::iter::zip(&standings, &pairs)
             .filter(|(standing, pair)| !standing.decides(**pair))
             .map(|(_, pair)| *pair);
-        let mut facts = self.facts(&mut tx, &Pairs::new(open)).await?.into_iter();
+        let mut facts = self.facts(tx, &Pairs::new(open)).await?.into_iter();
         failpoint!(FirstFactsRead);
 
         let mut steps = Vec::new();
@@ -66,17 +89,13 @@ impl Merger {
             let is_ours = facts.as_ref().is_none_or(|facts| locked.has(pair, facts));
             steps.push(if is_ours {
                 let facts = facts.unwrap_or_default();
-                self.step(&mut tx, *envelope, standing, facts, locks)
-                    .await?
+                self.step(tx, *envelope, standing, facts, locks).await?
             } else {
                 Step::Is(Admission::Apart)
             });
         }
-        self.finish_admitted(&mut tx, &mut steps, locks).await?;
-        let admissions = self.write(&mut tx, steps).await?;
-        tx.commit().await?;
-        failpoint!(FirstCommitted);
-        Ok(admissions)
+        self.finish_admitted(tx, &mut steps, locks).await?;
+        self.write(tx, steps).await
     }
 
     async fn facts(&self, tx: &mut Transaction, pairs: &Pairs) -> Result<Vec<Facts>> {
@@ -96,9 +115,16 @@ impl Merger {
     ) -> Result<()> {
         let mut places = Vec::new();
         let mut admitted: Vec<Admitted<'_>> = Vec::new();
+        // All of them together hold their locks for no longer than a chunk may.
+        let mut room = self.size.most();
         for (place, step) in steps.iter_mut().enumerate() {
             match std::mem::replace(step, Step::Is(Admission::Apart)) {
                 Step::Merge(merge) => {
+                    let rows = self.rows_to_move(&merge.facts);
+                    if rows > room && locks == Locks::Skip {
+                        continue; // it stands apart
+                    }
+                    room -= rows;
                     places.push(place);
                     admitted.push(*merge);
                 }

@@ -27,6 +27,11 @@ impl ChunkSize {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// However quick the database is.
+    pub(super) const fn most(&self) -> i64 {
+        self.max
+    }
+
     /// Learns from a chunk. Sizes aim at half the time, so that what differs from chunk to chunk seldom goes beyond the
     /// whole; they shrink at once where it did, and otherwise go half the way there: some others met the same moment.
     /// A chunk that wasn't full says nothing about a full one, unless it was too slow already.

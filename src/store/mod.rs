@@ -21,8 +21,8 @@ pub mod verify;
 pub use error::Error;
 pub use pairs::Pairs;
 pub use pool::{
-    Connection, Options, Pool, Transaction, address, answers, begin_unsynced, connect,
-    is_reachable, try_connect,
+    Connection, Options, Pool, Transaction, address, answers, begin_in_haste, begin_unsynced,
+    connect, is_reachable, try_connect,
 };
 
 /// What a statement of this room gives back.

@@ -93,6 +93,13 @@ pub fn connect(url: &str, options: &Options) -> Result<Pool> {
     Ok(pool)
 }
 
+/// Begins a transaction that locks what belongs to many, and must not hold all of it while it waits for one: whatever
+/// it can't pass over, it waits for a moment only.
+pub async fn begin_in_haste(pool: &Pool) -> Result<Transaction> {
+    let begin = "BEGIN; SET LOCAL lock_timeout = '50ms'";
+    Ok(pool.begin_with(begin).await?)
+}
+
 /// Where the pool connects to, for messages: host and port, never a password.
 #[must_use]
 pub fn address(pool: &Pool) -> String {
