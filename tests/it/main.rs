@@ -35,4 +35,5 @@ mod stopping;
 mod structure;
 mod supervision;
 mod telemetry;
+mod together;
 mod verify;

@@ -5,7 +5,7 @@ mod admission;
 mod chance;
 mod failures;
 mod help_desk;
-mod lines;
+pub mod lines;
 mod moves;
 mod play;
 mod profile;

@@ -117,6 +117,21 @@ impl Desk {
             .map_err(|failed| failed.error)
     }
 
+    /// Runs several requests in one transaction: an ending for each, `None` for one that has to go by itself.
+    pub async fn run_together(&self, requests: &[MergeRequest]) -> Vec<Option<Report>> {
+        self.run_together_with(&self.merger(), requests).await
+    }
+
+    /// The same with a given merger.
+    pub async fn run_together_with(
+        &self,
+        merger: &Merger,
+        requests: &[MergeRequest],
+    ) -> Vec<Option<Report>> {
+        let envelopes: Vec<_> = requests.iter().map(envelope).collect();
+        merger.run_together(&envelopes).await
+    }
+
     /// Makes chunks of exactly so many rows: a merge of more than that is a large one.
     pub fn chunks_of(&mut self, rows: u32) {
         let chunk = &mut self.settings.chunk;

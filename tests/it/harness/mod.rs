@@ -22,7 +22,7 @@ pub use desk::{Desk, envelope};
 pub use dice::Dice;
 pub use process::{Output, Process, command, output};
 pub use queues::{Message, Queues};
-pub use seed::{NewUser, key, request};
+pub use seed::{NewUser, in_account, key, request};
 pub use servers::OwnServers;
 pub use shape::Shape;
 pub use standby::Standby;

@@ -133,3 +133,11 @@ pub fn key(key: &str, source: i64, target: i64) -> MergeRequest {
         reason: None,
     }
 }
+
+/// The same in another account.
+pub fn in_account(account: i64, request: MergeRequest) -> MergeRequest {
+    MergeRequest {
+        account_id: account.try_into().unwrap(),
+        ..request
+    }
+}
