@@ -13,6 +13,7 @@ mod requests;
 mod run;
 mod stage;
 mod story;
+mod together;
 mod world;
 
 use std::cell::RefCell;
@@ -104,13 +105,23 @@ fn r1_r2_r3_r4_r5_r7_any_story_ends_as_the_model_does() {
     }
     let tally = stage.into_inner().tally;
     println!("{} stories: {tally:#?}", cases());
-    let often = ["completed", "repeated", "slice_over"];
+    let often = [
+        "completed",
+        "repeated",
+        "slice_over",
+        "completed in a batch",
+    ];
     let now_and_then = [
         "already_merged",
+        "already_merged in a batch",
+        "batch that crashed",
         "fenced beside another",
         "given up",
         "late",
         "put_off",
+        "put_off in a batch",
+        "rejected in a batch",
+        "repeated in a batch",
     ];
     // Chance may leave something out of the few stories of the bounded run.
     let rest = if is_whole() { &now_and_then[..] } else { &[] };

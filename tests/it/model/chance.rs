@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::help_desk::Act;
-use super::story::{Fence, How, Step, Story, Why};
+use super::story::{Asked, BATCH, Fence, How, Step, Story, Why};
 use super::world::{Account, Identity, NUMBERS, Rules, Ticket, User};
 
 const MOST_USERS: usize = 6;
@@ -215,28 +215,67 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let account = || prop_oneof![3 => Just(1_i64), 1 => Just(2)];
+fn an_account() -> impl Strategy<Value = i64> {
+    prop_oneof![3 => Just(1_i64), 1 => Just(2)]
+}
+
+fn a_key() -> impl Strategy<Value = Option<u8>> {
+    prop_oneof![4 => Just(None), 1 => (0..3_u8).prop_map(Some)]
+}
+
+fn a_pair() -> impl Strategy<Value = (i64, i64)> {
     let other = |source: i64| {
         let another = if source == 1 { 2 } else { 1 };
         prop_oneof![6 => Just(another), 3 => someone()]
     };
-    let pair = someone().prop_flat_map(move |source| (Just(source), other(source)));
-    let key = prop_oneof![4 => Just(None), 1 => (0..3_u8).prop_map(Some)];
-    let ask =
-        (account(), pair, key, how()).prop_map(|(account, (source, target), key, how)| Step::Ask {
+    someone().prop_flat_map(move |source| (Just(source), other(source)))
+}
+
+/// Some of them meet, and most don't.
+fn asked() -> BoxedStrategy<Asked> {
+    let two = (0..6_i64, 1..6_i64).prop_map(|(one, further)| (one + 1, (one + further) % 6 + 1));
+    let pairs = prop_oneof![3 => two, 1 => a_pair()];
+    prop_oneof![
+        4 => (an_account(), pairs, a_key()).prop_map(|(account, (source, target), key)| Asked::New {
+            account,
+            source,
+            target,
+            key,
+        }),
+        1 => (0..12_usize).prop_map(Asked::Again),
+    ]
+    .boxed()
+}
+
+/// In a box, as its parts are: so many of them would not find room on the stack.
+fn together() -> BoxedStrategy<Step> {
+    let asked = prop::collection::vec(prop::option::weighted(0.8, asked()), BATCH);
+    let seam = prop::option::weighted(0.15, select(SEAMS.to_vec()));
+    (asked, seam)
+        .prop_map(|(asked, seam)| Step::Together {
+            asked: asked.try_into().unwrap_or([None; BATCH]),
+            seam,
+        })
+        .boxed()
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ask = (an_account(), a_pair(), a_key(), how()).prop_map(
+        |(account, (source, target), key, how)| Step::Ask {
             account,
             source,
             target,
             key,
             how,
-        });
+        },
+    );
     let fence = select(vec![Fence::Unknown, Fence::Held, Fence::Old, Fence::Old]);
     prop_oneof![
-        9 => ask,
+        9 => ask.boxed(),
+        5 => together(),
         5 => (0..12_usize, how()).prop_map(|(nth, how)| Step::Again { nth, how }),
         3 => (0..12_usize, why(), fence).prop_map(|(nth, why, fence)| Step::Fail { nth, why, fence }),
-        8 => (account(), act()).prop_map(|(account, act)| Step::Act { account, act }),
+        8 => (an_account(), act()).prop_map(|(account, act)| Step::Act { account, act }).boxed(),
         2 => Just(Step::Sweep),
     ]
 }
@@ -244,7 +283,7 @@ fn step() -> impl Strategy<Value = Step> {
 pub fn story() -> impl Strategy<Value = Story> {
     let steps = prop::collection::vec(step(), 1..=18);
     let accounts = rules().prop_flat_map(|rules| (account(1, rules), account(2, rules)));
-    (accounts, select(vec![1, 1, 1, 2, 3, 500]), steps).prop_map(
+    (accounts, select(vec![1, 1, 1, 2, 3, 500, 500]), steps).prop_map(
         |((first, second), chunk, steps)| {
             let accounts = vec![first, second];
             Story {

@@ -18,7 +18,9 @@ pub struct Play {
     pub mergers: [Arc<Merger>; 2],
     /// With chunks that take everything: what it moves in which order is then the rules' word alone.
     sweeper: Merger,
-    asked: Vec<Request>,
+    pub asked: Vec<Request>,
+    /// Rows in a chunk: a merge of more is a large one.
+    pub chunk: usize,
     /// What has happened, and how often: a model that nothing happens in proves nothing.
     pub tally: BTreeMap<String, u32>,
 }
@@ -45,6 +47,7 @@ impl Play {
             mergers,
             sweeper,
             asked: Vec::new(),
+            chunk: usize::try_from(story.chunk).unwrap(),
             tally: BTreeMap::new(),
         }
     }
@@ -74,6 +77,7 @@ impl Play {
                     self.run(&request, how).await?;
                 }
             }
+            Step::Together { asked, seam } => self.together(n, &asked, seam).await?,
             Step::Fail { nth, why, fence } => {
                 if let Some(request) = self.unfinished(nth).or_else(|| self.earlier(nth)) {
                     self.fail(&request, why, fence).await?;
@@ -111,7 +115,7 @@ impl Play {
             .unwrap()
     }
 
-    fn earlier(&self, nth: usize) -> Option<Request> {
+    pub fn earlier(&self, nth: usize) -> Option<Request> {
         let count = self.asked.len();
         (count > 0).then(|| self.asked[nth % count].clone())
     }
@@ -133,7 +137,7 @@ impl Play {
         (!open.is_empty()).then(|| open[nth % open.len()].1.clone())
     }
 
-    async fn compare(&self) -> Result<(), String> {
+    pub async fn compare(&self) -> Result<(), String> {
         let mut expected: Vec<String> = self.accounts.iter().flat_map(Account::lines).collect();
         expected.sort();
         let found = lines::read(&self.desk).await;

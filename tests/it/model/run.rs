@@ -25,7 +25,7 @@ impl Play {
                 let report = ran.map_err(|failed| format!("it failed: {failed}"))?;
                 self.ended(request, how, report.ending, before).await
             }
-            How::Crash(seam) => match self.crash(request, seam).await {
+            How::Crash(seam) => match self.crash_alone(request, seam).await {
                 Ok(report) => self.ended(request, how, report.ending, before).await,
                 Err(failed) if failed.error.is_outage() => {
                     let moved = self.adopt(request, before).await?;
@@ -45,7 +45,7 @@ impl Play {
     }
 
     /// Takes the reported ending over into the model, if it is the one that the rules want.
-    async fn ended(
+    pub async fn ended(
         &mut self,
         request: &Request,
         how: How,
@@ -144,8 +144,17 @@ impl Play {
         query.fetch_all(&self.desk.pool).await.unwrap()
     }
 
+    async fn crash_alone(&self, request: &Request, seam: &str) -> Ran {
+        let run = run(self.mergers[0].clone(), request.clone(), How::Whole);
+        self.crash(seam, run).await
+    }
+
     /// Whoever waits for the table's lock is terminated, so often as the merge tries.
-    async fn crash(&self, request: &Request, seam: &str) -> Ran {
+    pub async fn crash<T: Send + 'static>(
+        &self,
+        seam: &str,
+        run: impl Future<Output = T> + Send + 'static,
+    ) -> T {
         let lock = format!("LOCK TABLE {seam} IN EXCLUSIVE MODE");
         let holder = self.desk.begin_with(&lock).await;
         let terminate = format!(
@@ -154,7 +163,7 @@ impl Play {
                AND {} = ANY (pg_blocking_pids(pid))",
             holder.pid()
         );
-        let running = tokio::spawn(run(self.mergers[0].clone(), request.clone(), How::Whole));
+        let running = tokio::spawn(run);
         while !running.is_finished() {
             self.desk.number(&terminate).await;
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -47,6 +47,22 @@ pub enum Fence {
     Old,
 }
 
+/// One of several requests.
+#[derive(Clone, Copy)]
+pub enum Asked {
+    New {
+        account: i64,
+        source: i64,
+        target: i64,
+        key: Option<u8>,
+    },
+    /// An earlier one, delivered again.
+    Again(usize),
+}
+
+/// Requests in one batch, at most.
+pub const BATCH: usize = 6;
+
 /// Something that happens.
 #[derive(Clone, Copy)]
 pub enum Step {
@@ -60,6 +76,11 @@ pub enum Step {
     },
     /// An earlier request, delivered again.
     Again { nth: usize, how: How },
+    /// Several requests in one transaction; it dies when it first needs this table, if one is given.
+    Together {
+        asked: [Option<Asked>; BATCH],
+        seam: Option<&'static str>,
+    },
     /// A try of an earlier request has failed; of an unfinished one, where there is any.
     Fail { nth: usize, why: Why, fence: Fence },
     /// The help desk at work.
@@ -84,12 +105,34 @@ impl fmt::Debug for Step {
                     "account {account}: merge {source} into {target} under {key}, {how:?}"
                 )
             }
+            Self::Together { asked, seam } => {
+                let crash = seam.map_or(String::new(), |seam| format!(", a crash at {seam}"));
+                let asked: Vec<&Asked> = asked.iter().flatten().collect();
+                write!(f, "together{crash}: {asked:?}")
+            }
             Self::Again { nth, how } => write!(f, "request {nth} again, {how:?}"),
             Self::Fail { nth, why, fence } => {
                 write!(f, "a try of request {nth} failed: {why:?}, fence {fence:?}")
             }
             Self::Act { account, act } => write!(f, "account {account}: {act:?}"),
             Self::Sweep => f.write_str("the sweep goes round"),
+        }
+    }
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New {
+                account,
+                source,
+                target,
+                key,
+            } => {
+                let key = key.map_or("a new key".to_owned(), |key| format!("key-{key}"));
+                write!(f, "in {account} {source} into {target} under {key}")
+            }
+            Self::Again(nth) => write!(f, "request {nth} again"),
         }
     }
 }
