@@ -31,6 +31,9 @@ const fn passing(point: Point, scenario: Scenario) -> &'static str {
         ChunkBegun, ChunkCommitted, ChunkMoved, HandOverDue, MessageReceived, TicketsLocked,
     };
     match (point, scenario) {
+        // These come only once, and among several; the others came to the one before them too.
+        (Point::RejectionWritten | Point::RepeatPromised, Scenario::Several) => "",
+        (_, Scenario::Several) => "@2",
         (MessageReceived | HandOverDue, Scenario::Together)
         | (ChunkBegun | TicketsLocked | ChunkMoved | ChunkCommitted, Scenario::Large) => "@2",
         _ => "",
@@ -47,13 +50,19 @@ pub async fn run(point: Point, scenario: Scenario, action: Action) {
     let marks = tempfile::tempdir().unwrap();
     let directory = marks.path().to_str().unwrap();
     let stage = Stage::open(scenario).await;
-    stage.send().await;
+    let held_up = stage.hold_up().await;
+    if held_up.is_none() {
+        stage.send().await;
+    }
 
     let variables = [
         ("USER_MERGE_FAILPOINTS", armed.as_str()),
         ("USER_MERGE_FAILPOINT_MARKS", directory),
     ];
     let mut worker = Process::worker_with(&stage.desk, &variables);
+    if let Some(writer) = held_up {
+        stage.let_go(writer).await;
+    }
     eventually(&format!("{armed} in {scenario:?}"), || async {
         marks.path().join(&armed).exists().then_some(())
     })

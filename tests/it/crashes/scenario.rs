@@ -9,6 +9,8 @@ pub enum Scenario {
     Small,
     /// Several of these at once, which may share a transaction and an acknowledgement.
     Together,
+    /// Two of these, a refusal and a repeat that are certain to share one: they come while the only hand is busy.
+    Several,
     /// One of several chunks, with archived tickets and CCs.
     Large,
     /// One that takes a message for each chunk.
@@ -42,24 +44,21 @@ pub enum Scenario {
 pub const fn of(point: Point) -> &'static [Scenario] {
     use Scenario::{
         AlreadyMerged, GivenUp, KeyReused, Large, Late, LeftBehind, PutOff, Rejected, Repeated,
-        Retried, SliceOver, Small, Stranded, Together, Unreadable,
+        Retried, Several, SliceOver, Small, Stranded, Together, Unreadable,
     };
     match point {
-        Point::MessageReceived
-        | Point::FirstBegun
-        | Point::FirstLocked
-        | Point::FirstLookedUp
+        Point::MessageReceived => &[Together, Small],
+        Point::HandOverDue | Point::AckDue | Point::AckSent => &[Together, Several, Small],
+        Point::RelayConfirmed | Point::RelayMarked => &[Small, Together],
+        Point::FirstBegun | Point::FirstLookedUp => &[Small, Several],
+        Point::FirstLocked
         | Point::FirstFactsRead
         | Point::AllTicketsLocked
-        | Point::AllArchivedTicketsLocked
-        | Point::HandOverDue
-        | Point::AckDue
-        | Point::AckSent => &[Together, Small],
-        Point::RelayConfirmed | Point::RelayMarked => &[Small, Together],
-        Point::FirstCommitted => &[Small, Large, Rejected],
-        Point::RejectionWritten => &[Rejected],
+        | Point::AllArchivedTicketsLocked => &[Several, Small],
+        Point::FirstCommitted => &[Several, Small, Large, Rejected],
+        Point::RejectionWritten => &[Rejected, Several],
         Point::AlreadyMergedWritten => &[AlreadyMerged],
-        Point::RepeatPromised => &[Repeated],
+        Point::RepeatPromised => &[Several, Repeated],
         Point::RefusalPromised => &[KeyReused],
         Point::MergeHeld
         | Point::ChunkBegun
@@ -72,7 +71,8 @@ pub const fn of(point: Point) -> &'static [Scenario] {
         | Point::LastLookedUp
         | Point::LastFactsRead
         | Point::LastCommitted => &[Large],
-        Point::SourceSwept | Point::ProfileWritten | Point::MergeSettled => &[Small, Large],
+        Point::SourceSwept | Point::MergeSettled => &[Several, Small, Large],
+        Point::ProfileWritten => &[Small, Several, Large],
         Point::ReplacementDue | Point::ReplacementConfirmed => {
             &[SliceOver, PutOff, Retried, Unreadable]
         }
@@ -103,6 +103,12 @@ impl Scenario {
                 ("merge-5-6", "merge.completed"),
                 ("merge-7-8", "merge.completed"),
             ],
+            Self::Several => &[
+                COMPLETED,
+                ("merge-5-6", "merge.completed"),
+                ("merge-7-8", "merge.completed"),
+                ("merge-999-4", "merge.rejected"),
+            ],
             _ => &[COMPLETED],
         }
     }
@@ -119,6 +125,12 @@ impl Scenario {
                 "merge-5-6 completed",
                 "merge-7-8 completed",
             ],
+            Self::Several => &[
+                "merge-1-2 completed",
+                "merge-5-6 completed",
+                "merge-7-8 completed",
+                "merge-999-4 rejected",
+            ],
             _ => &["merge-1-2 completed"],
         }
     }
@@ -134,7 +146,7 @@ impl Scenario {
             | Self::Stranded
             | Self::Late => &[(1, 2)],
             Self::PutOff => &[(5, 1), (1, 2)],
-            Self::Together => &[(1, 2), (5, 6), (7, 8)],
+            Self::Together | Self::Several => &[(1, 2), (5, 6), (7, 8)],
             Self::Rejected
             | Self::Repeated
             | Self::AlreadyMerged

@@ -24,6 +24,11 @@ pub fn configure(desk: &mut Desk, scenario: Scenario) {
     match scenario {
         Scenario::SliceOver => settings.merge.slice = Duration::from_secs(1),
         Scenario::Together => settings.lanes.interactive.concurrency = 1,
+        Scenario::Several => {
+            settings.lanes.interactive.concurrency = 1;
+            // The one that keeps the hand busy waits for as long as it has to.
+            settings.database.lock_timeout = Duration::from_secs(25);
+        }
         Scenario::Retried => settings.retry.immediate = 1,
         Scenario::Stranded | Scenario::Late => settings.sweep.interval = Duration::from_millis(100),
         _ => {}
@@ -36,10 +41,13 @@ pub fn configure(desk: &mut Desk, scenario: Scenario) {
 /// 1 is to be merged into 2; 3 and 4 have nothing to do with it, and account 9 neither; 5 has a merge of its own.
 pub async fn fill(desk: &Desk, scenario: Scenario) {
     // 6 to 8 only where they are merged.
-    let last = if scenario == Scenario::Together { 8 } else { 5 };
+    let are_merged = matches!(scenario, Scenario::Together | Scenario::Several);
+    let last = if are_merged { 8 } else { 5 };
     desk.users(1..=last).await;
     for requester in 5..last {
         desk.tickets(requester * 200, 3, requester, "open").await;
+        desk.archived_tickets(requester * 200 + 50, 2, requester)
+            .await;
     }
     let (open, closed, archived) = if scenario.is_large() {
         (20, 5, 12)

@@ -5,7 +5,7 @@ use lapin::BasicProperties;
 use super::ledger::Ledger;
 use super::scenario::Scenario;
 use super::setting::{configure, fill, prepare};
-use crate::harness::{Desk, Process, Queues, eventually, key, request};
+use crate::harness::{Desk, Process, Queues, Writer, eventually, key, request};
 
 pub const LANE: &str = "user-merge.requests";
 pub const DEAD: &str = "user-merge.dead";
@@ -53,11 +53,39 @@ impl Stage {
                 }
                 return;
             }
+            Scenario::Several => {
+                for (source, target) in [(5, 6), (999, 4), (1, 2), (7, 8)] {
+                    self.queues.send(&request(source, target)).await;
+                }
+                return;
+            }
             Scenario::AlreadyMerged => key("again", 1, 2),
             Scenario::KeyReused => key("merge-1-2", 3, 4),
             _ => request(1, 2),
         };
         self.queues.send(&request).await;
+    }
+
+    /// The first merge of several, which finds its source locked.
+    pub async fn hold_up(&self) -> Option<Writer> {
+        if self.scenario != Scenario::Several {
+            return None;
+        }
+        let lock = "SELECT FROM helpdesk.users WHERE account_id = 1 AND id = 1 FOR UPDATE";
+        let writer = self.desk.begin_with(lock).await;
+        self.queues.send(&request(1, 2)).await;
+        Some(writer)
+    }
+
+    /// Lets it go once all others are in the worker's hand.
+    pub async fn let_go(&self, writer: Writer) {
+        self.desk.merge_waits_for(&writer).await;
+        self.send().await;
+        eventually("all messages in hand", || async {
+            (self.queues.count(LANE).await == 0).then_some(())
+        })
+        .await;
+        writer.rollback().await;
     }
 
     /// What it takes to come to an end, once the failpoint was reached.
