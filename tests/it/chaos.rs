@@ -150,6 +150,12 @@ async fn settle(
             "SELECT coalesce(sum(late), 0)::bigint FROM user_merge.merges",
         ),
         (
+            "requests that shared a transaction with others",
+            "SELECT coalesce(sum(n), 0)::bigint FROM (
+                 SELECT count(*) AS n FROM user_merge.merges WHERE completed_at IS NOT NULL
+                 GROUP BY account_id, completed_at) t WHERE n > 1",
+        ),
+        (
             "large merges taken up more than once",
             "SELECT count(*) FROM user_merge.merges WHERE fence > 1",
         ),

@@ -15,7 +15,7 @@ use super::stage::Stage;
 use super::wire::Wire;
 
 /// Every kind of group comes once among so many.
-const AT_LEAST: usize = 14;
+const AT_LEAST: usize = 15;
 
 /// What was sent.
 #[derive(Default)]

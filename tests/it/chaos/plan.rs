@@ -15,11 +15,15 @@ pub const BYSTANDERS: std::ops::Range<i64> = 100..110;
 /// The same ids mean other users in either.
 pub const ACCOUNTS: [i64; 2] = [1, 2];
 
+const LANES: [&str; 2] = ["user-merge.requests", "user-merge.requests.bulk"];
+
 /// One kind of situation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A few tickets.
     Small,
+    /// Several small ones at once, in the bulk lane.
+    Burst,
     /// Many, in chunks.
     Large,
     /// A into B and B into C, both under way at once.
@@ -100,6 +104,7 @@ impl Plan {
     pub fn new(mut dice: Dice, size: Size) -> Self {
         let mut first = vec![
             Kind::Small,
+            Kind::Burst,
             Kind::Large,
             Kind::Chain,
             Kind::Fan,
@@ -124,7 +129,8 @@ impl Plan {
             return kind;
         }
         match self.dice.below(100) {
-            0..38 => Kind::Small,
+            0..30 => Kind::Small,
+            30..38 => Kind::Burst,
             38..40 => Kind::Large,
             40..54 => Kind::Chain,
             54..62 => Kind::Fan,
@@ -145,6 +151,7 @@ impl Plan {
         let user = |n: i64| 1_000 + number * 20 + n;
         let pairs: Vec<(i64, i64)> = match kind {
             Kind::Small | Kind::Large => vec![(user(0), user(1))],
+            Kind::Burst => (0..10).map(|n| (user(n), user(n + 10))).collect(),
             Kind::Chain => vec![(user(0), user(1)), (user(1), user(2))],
             Kind::Fan => {
                 let sources = i64::try_from(3 + self.dice.below(5)).unwrap();
@@ -185,9 +192,10 @@ impl Plan {
             number,
             account,
             kind,
-            queue: self
-                .dice
-                .pick(&["user-merge.requests", "user-merge.requests.bulk"]),
+            queue: match kind {
+                Kind::Burst => LANES[1],
+                _ => self.dice.pick(&LANES),
+            },
             people,
             asks,
             junk,
@@ -246,7 +254,7 @@ impl Group {
             sorted == wanted
         };
         match self.kind {
-            Kind::Small | Kind::Large | Kind::Fan => {
+            Kind::Small | Kind::Burst | Kind::Large | Kind::Fan => {
                 outcomes.iter().all(|o| *o == Outcome::Completed)
             }
             Kind::Chain => self
