@@ -33,13 +33,14 @@ impl ChunkSize {
     }
 
     /// Learns from a chunk. Sizes aim at half the time, so that what differs from chunk to chunk seldom goes beyond the
-    /// whole; they shrink at once where it did, and otherwise go half the way there: some others met the same moment.
+    /// whole; they shrink at once, and grow half the way: one slow chunk costs others more than many short ones do.
     /// A chunk that wasn't full says nothing about a full one, unless it was too slow already.
     pub(super) fn observe(&self, asked: i64, moved: i64, took: Duration) {
         let ratio = self.target.as_secs_f64() / 2.0 / took.as_secs_f64().max(1e-6);
-        let by = if took > self.target {
+        let is_full = moved >= asked;
+        let by = if took > self.target || (is_full && ratio < 1.0) {
             ratio.max(0.5)
-        } else if moved >= asked {
+        } else if is_full {
             f64::midpoint(1.0, ratio.min(4.0))
         } else {
             return;
@@ -114,9 +115,9 @@ mod tests {
     fn it_shrinks_at_once_when_a_chunk_is_too_slow() {
         let size = size();
         size.observe(500, 500, ms(40));
-        assert_eq!(size.rows(), 407, "half the way, within the time");
+        assert_eq!(size.rows(), 313, "to half the time");
         size.observe(500, 500, ms(62));
-        assert_eq!(size.rows(), 250, "beyond it by at most half, all at once");
+        assert_eq!(size.rows(), 250, "but not to less than half the rows");
         size.observe(250, 3, ms(9_000));
         assert_eq!(size.rows(), 125, "full or not");
         for _ in 0..20 {

@@ -81,7 +81,7 @@ mod tests {
     use crate::domain::AccountId;
     use crate::store::outbox::{Destination, Draft};
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn message() -> Promised {
         Promised {

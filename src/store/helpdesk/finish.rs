@@ -46,15 +46,31 @@ pub async fn finish(
         ), followers AS (
             UPDATE helpdesk.users
             SET merged_into = ($3)[array_position($2, merged_into)], updated_at = now()
-            WHERE account_id = $1 AND merged_into = ANY ($2)
+            WHERE account_id = $1 AND merged_into = ANY ($2) AND id = ANY (ARRAY(
+                SELECT follower.id FROM unnest($2) AS source (id) CROSS JOIN LATERAL (
+                    SELECT id FROM helpdesk.users WHERE account_id = $1 AND merged_into = source.id OFFSET 0
+                ) follower
+            ))
         )
+        -- A look for each source by itself, by a range with an order: so the planner takes the index that begins with
+        -- account and user, whatever it believes of a table that was empty when it made the plan.
         SELECT
-            EXISTS (SELECT FROM helpdesk.tickets WHERE account_id = $1 AND requester_id = ANY ($2)) AS "tickets!",
-            EXISTS (SELECT FROM helpdesk.archived_tickets
-                    WHERE account_id = $1 AND requester_id = ANY ($2)) AS "archived_tickets!",
-            EXISTS (SELECT FROM helpdesk.ticket_ccs WHERE account_id = $1 AND user_id = ANY ($2)) AS "ccs!",
-            $10 AND EXISTS (SELECT FROM helpdesk.archived_ticket_ccs
-                            WHERE account_id = $1 AND user_id = ANY ($2)) AS "archived_ccs!",
+            EXISTS (SELECT FROM unnest($2) AS source (id) CROSS JOIN LATERAL (
+                SELECT FROM helpdesk.tickets
+                WHERE account_id = $1 AND requester_id BETWEEN source.id AND source.id
+                ORDER BY requester_id LIMIT 1) one) AS "tickets!",
+            EXISTS (SELECT FROM unnest($2) AS source (id) CROSS JOIN LATERAL (
+                SELECT FROM helpdesk.archived_tickets
+                WHERE account_id = $1 AND requester_id BETWEEN source.id AND source.id
+                ORDER BY requester_id LIMIT 1) one) AS "archived_tickets!",
+            EXISTS (SELECT FROM unnest($2) AS source (id) CROSS JOIN LATERAL (
+                SELECT FROM helpdesk.ticket_ccs
+                WHERE account_id = $1 AND user_id BETWEEN source.id AND source.id
+                ORDER BY user_id LIMIT 1) one) AS "ccs!",
+            $10 AND EXISTS (SELECT FROM unnest($2) AS source (id) CROSS JOIN LATERAL (
+                SELECT FROM helpdesk.archived_ticket_ccs
+                WHERE account_id = $1 AND user_id BETWEEN source.id AND source.id
+                ORDER BY user_id LIMIT 1) one) AS "archived_ccs!",
             -- As it was before this statement: each of them must be among those that were moved.
             (SELECT count(*) FROM helpdesk.user_identities
              WHERE account_id = $1 AND user_id = ANY ($2) AND kind = 'email')

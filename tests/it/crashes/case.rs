@@ -33,8 +33,8 @@ const fn passing(point: Point, scenario: Scenario) -> &'static str {
     match (point, scenario) {
         // These come only once, and among several; the others came to the one before them too.
         (Point::RejectionWritten | Point::RepeatPromised, Scenario::Several) => "",
-        (_, Scenario::Several) => "@2",
-        (MessageReceived | HandOverDue, Scenario::Together)
+        (_, Scenario::Several)
+        | (MessageReceived | HandOverDue, Scenario::Together)
         | (ChunkBegun | TicketsLocked | ChunkMoved | ChunkCommitted, Scenario::Large) => "@2",
         _ => "",
     }

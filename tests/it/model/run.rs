@@ -145,7 +145,7 @@ impl Play {
     }
 
     async fn crash_alone(&self, request: &Request, seam: &str) -> Ran {
-        let run = run(self.mergers[0].clone(), request.clone(), How::Whole);
+        let run = Box::pin(run(self.mergers[0].clone(), request.clone(), How::Whole));
         self.crash(seam, run).await
     }
 

@@ -45,6 +45,7 @@ fn case(what: &'static str, requests: Vec<(MergeRequest, Option<Ending>, Ending)
     case
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     use Ending::{AlreadyMerged, Completed, Rejected, Repeated};
     let other = || (request(8, 9), DONE, Completed);

@@ -134,7 +134,7 @@ async fn warm(desk: &Desk, merger: &user_merge::merge::Merger) {
 async fn r7_several_errors_stand_alone() {
     let desk = Desk::open().await;
     let merger = desk.merger();
-    warm(&desk, &merger).await;
+    Box::pin(warm(&desk, &merger)).await;
     desk.users(100..200).await;
     let mut requests = Vec::new();
     for source in 100..150 {

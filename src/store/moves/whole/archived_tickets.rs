@@ -67,13 +67,20 @@ pub async fn move_all_archived_tickets(
               AND id BETWEEN (SELECT min(id) FROM unnest($5::bigint[]) id) AND (SELECT max(id) FROM unnest($5) id)
               AND id = ANY ($5)
             RETURNING id, array_position($3, requester_id) AS n
+        ), found AS MATERIALIZED (
+            -- A look for each ticket by itself: the ids of several users' tickets lie far apart.
+            SELECT c.ticket_id, c.user_id, m.n
+            FROM moved m CROSS JOIN LATERAL (
+                SELECT ticket_id, user_id FROM helpdesk.archived_ticket_ccs
+                WHERE $6 AND account_id = $1 AND ticket_id BETWEEN m.id AND m.id AND user_id IN (($2)[m.n], ($3)[m.n])
+                ORDER BY ticket_id OFFSET 0
+            ) c
         ), dropped AS (
             DELETE FROM helpdesk.archived_ticket_ccs c
-            USING moved m
-            WHERE $6 AND c.account_id = $1 AND c.ticket_id = m.id AND c.user_id IN (($2)[m.n], ($3)[m.n])
-              AND c.ticket_id BETWEEN (SELECT min(id) FROM moved) AND (SELECT max(id) FROM moved)
-              AND c.user_id = ANY ($2 || $3)
-            RETURNING c.ticket_id, c.user_id, m.n
+            USING found f
+            WHERE c.account_id = $1 AND c.ticket_id = f.ticket_id AND c.user_id = f.user_id
+              AND c.ticket_id BETWEEN (SELECT min(ticket_id) FROM found) AND (SELECT max(ticket_id) FROM found)
+            RETURNING c.ticket_id, c.user_id, f.n
         ), logged AS (
             INSERT INTO helpdesk.ticket_events
                 (account_id, ticket_id, field, old_value, new_value, via, merge_id, suppress_triggers)
