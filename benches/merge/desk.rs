@@ -14,9 +14,8 @@ use anyhow::Result;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use crate::process::output;
+use crate::process::{PROGRAM, output};
 use crate::servers::Servers;
-use crate::worker::PROGRAM;
 pub use load::{Batch, request};
 pub use rich::SOURCE as RICH_SOURCE;
 pub use wide::Wide;

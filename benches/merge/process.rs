@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::sleep;
 
+/// The program that Cargo built beside the bench.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_user-merge");
+
 /// A process and its children, in a group of their own: a key on the terminal reaches the bench alone, which ends
 /// them in order.
 pub struct Process {

@@ -11,11 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::desk::Desk;
-use crate::process::Process;
+use crate::process::{PROGRAM, Process};
 use crate::servers::Servers;
-
-/// The program that Cargo built beside the bench.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_user-merge");
 
 /// The queues of one worker.
 #[derive(Debug, Clone)]

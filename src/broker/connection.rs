@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Settings, failover, tcp};
+use super::tcp::{self, Reads};
+use super::{Error, Settings, failover};
 
 /// How a connection does, for readiness and for publishers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,17 +21,6 @@ pub enum LinkState {
     Up,
     /// Connected, but the broker takes no messages (memory or disk alarm).
     Blocked,
-}
-
-/// Which messages a connection has to get through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reads {
-    /// Those whose properties are of a usual size. One that isn't ends the connection as [`Error::Unreadable`].
-    Usual,
-    /// Those of any size that the broker hands on.
-    Large,
-    /// Also those that the client library can't read: see [`mend`](super::mend).
-    Mended,
 }
 
 /// A connection to the broker. It ends at the first error. Dropping it ends it at once and without a word, which

@@ -11,8 +11,7 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
 use tokio::time::{Instant, timeout};
 
-use super::connection::Reads;
-use super::tcp::{self, Socket};
+use super::tcp::{self, Reads, Socket};
 use super::{Error, Settings, places};
 
 /// The largest frame, in bytes, where usual messages are read: room for four times the headers that tracing and

@@ -1,6 +1,6 @@
 //! Everything that consuming one lane takes, made in one go and dropped as a whole.
 
-use super::connection::Reads;
+use super::tcp::Reads;
 use super::{Connection, Consumer, Delivery, Error, Lane, Settings, declare, queue_state};
 
 /// A connection, the topology, a prefetch and a consumer for one lane. On any error: [`close`](Self::close) it,

@@ -14,8 +14,18 @@ use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::time::timeout;
 
-use super::connection::Reads;
 use super::{Error, mend};
+
+/// Which messages a connection has to get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Those whose properties are of a usual size. One that isn't ends the connection as [`Error::Unreadable`].
+    Usual,
+    /// Those of any size that the broker hands on.
+    Large,
+    /// Also those that the client library can't read: see [`mend`](super::mend).
+    Mended,
+}
 
 /// TCP, TLS and login at one address of a host, all within `limit`.
 pub(super) async fn open(

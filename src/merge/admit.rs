@@ -1,7 +1,6 @@
 //! What the record and the rules say to one request: its next step.
 
 use super::complete::Admitted;
-use super::first::Admission;
 use super::{Ending, Merger, Report, announce, name};
 use crate::domain::{Application, MergeId, Reason, Rejection, Verdict, admit};
 use crate::failpoint::failpoint;
@@ -13,6 +12,16 @@ use crate::store::merges::{
 use crate::store::moves::Locks;
 use crate::store::{Error, Result, Transaction};
 use announce::{End, Ended};
+
+/// Where a request stands after its first transaction.
+pub(super) enum Admission {
+    /// It has its ending.
+    Settled(Report),
+    /// It is admitted, and too large for one transaction.
+    Large(Held),
+    /// Nothing was done: it has to go by itself.
+    Apart,
+}
 
 /// What is to be done for a request within its first transaction.
 pub(super) enum Step<'a> {

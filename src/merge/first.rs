@@ -4,25 +4,15 @@
 
 use std::collections::HashSet;
 
-use super::admit::Step;
+use super::Merger;
+use super::admit::{Admission, Step};
 use super::complete::Admitted;
-use super::{Merger, Report};
 use crate::domain::{Pair, UserId};
 use crate::failpoint::failpoint;
 use crate::store::helpdesk::{Facts, facts, lock_free, lock_pair};
-use crate::store::merges::{Envelope, Held, look_up};
+use crate::store::merges::{Envelope, look_up};
 use crate::store::moves::Locks;
 use crate::store::{Pairs, Result, Transaction, begin_in_haste};
-
-/// Where a request stands after its first transaction.
-pub(super) enum Admission {
-    /// It has its ending.
-    Settled(Report),
-    /// It is admitted, and too large for one transaction.
-    Large(Held),
-    /// Nothing was done: it has to go by itself.
-    Apart,
-}
 
 impl Merger {
     /// One request: it waits for its users' locks.

@@ -34,7 +34,7 @@ use crate::config;
 use crate::domain::MergeId;
 use crate::store;
 use crate::store::merges::{Envelope, Held, Progress};
-use first::Admission;
+use admit::Admission;
 use size::ChunkSize;
 
 /// Merges users, one request at a time; shared by all that do so in this process.

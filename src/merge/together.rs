@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use tracing::debug;
 
-use super::first::Admission;
+use super::admit::Admission;
 use super::{Merger, Report};
 use crate::domain::{AccountId, Pair};
 use crate::store::merges::Envelope;

@@ -5,11 +5,12 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::desk::Desk;
+use crate::process::PROGRAM;
 use crate::report::{Goal, Report};
 use crate::servers::Servers;
 use crate::sizes::Sizes;
 use crate::stats::Spread;
-use crate::worker::{PROGRAM, Queues, Worker};
+use crate::worker::{Queues, Worker};
 
 pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Result<()> {
     let desk = Desk::empty(servers, "start").await?;

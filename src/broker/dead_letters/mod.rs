@@ -18,9 +18,9 @@ use lapin::options::{BasicAckOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use tokio::time::{Instant, timeout};
 
-use super::connection::Reads;
 use super::declare::{refused, short};
 use super::error::Refusal;
+use super::tcp::Reads;
 use super::{Connection, Error, QueueState, Settings, Settled, queue_state};
 pub use letter::{Death, Letter};
 pub use replay::Replay;
