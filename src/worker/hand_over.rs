@@ -1,5 +1,5 @@
 //! What commits have just promised, on its way from the lanes to the relay. There is room for so much of it, and a
-//! lane begins nothing new while half of that is taken: otherwise a lane that merges faster than the broker confirms
+//! lane begins nothing new while a quarter of that is taken: otherwise a lane that merges faster than the broker confirms
 //! would leave ever more in the outbox, to be published a lease later.
 
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::broker::LinkState;
 use crate::store::outbox::Promised;
 
 /// Messages in memory that are not confirmed, at most; what finds no room waits in the outbox.
-const WAITING: usize = 8_192;
+const WAITING: usize = 4_096;
 /// With so many of them nothing new is begun. What is at work by then has the rest.
-const BUSY: usize = WAITING / 2;
+const BUSY: usize = WAITING / 4;
 
 /// Where a merge leaves what its commit has promised.
 pub(super) struct HandOver {

@@ -50,6 +50,12 @@ async fn until_full(worker: &Process, desk: &Desk) {
         (is_full && metric(worker, HANDS, "").await == all).then_some(())
     })
     .await;
+    // It begins at the full pace, and is in the table a moment later.
+    let shown = "SELECT count(*) FROM user_merge.pace";
+    eventually("a row for status", || async {
+        (desk.number(shown).await > 0).then_some(())
+    })
+    .await;
 }
 
 /// While the bulk lane is held: bulk requests are taken from the queue and none is begun, interactive ones are done

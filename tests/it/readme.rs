@@ -127,12 +127,12 @@ fn p8_every_kind_that_can_be_lost_is_named() {
 
     // Those that the database counts, and those that the domain does.
     let facts = read("src/store/helpdesk/facts.rs");
-    let (_, values) = facts.split_once("FROM (VALUES").unwrap();
-    let (values, _) = values.split_once(") AS private (kind, count)").unwrap();
+    let (_, values) = facts.split_once("let private = [").unwrap();
+    let (values, _) = values.split_once("];").unwrap();
     let kinds = values
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("('"));
-    let mut known: BTreeSet<&str> = kinds.map(|line| line.split('\'').next().unwrap()).collect();
+        .filter_map(|line| line.trim().strip_prefix("(\""));
+    let mut known: BTreeSet<&str> = kinds.map(|line| line.split('"').next().unwrap()).collect();
     let social = [
         IdentityKind::X,
         IdentityKind::Facebook,

@@ -48,7 +48,7 @@ fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(settings.relay.batch, 8);
     assert_eq!(settings.lanes.bulk.prefetch, 9);
     assert_eq!(
-        settings.lanes.bulk.concurrency, 4,
+        settings.lanes.bulk.concurrency, 3,
         "beside it the default stays"
     );
     assert_eq!(settings.merge.slice.as_secs(), 120);

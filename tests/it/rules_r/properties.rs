@@ -1,6 +1,6 @@
 //! R6: properties and headers as nobody should send them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use lapin::BasicProperties;
@@ -128,18 +128,27 @@ async fn r6_odd_properties_do_no_harm() {
         merged.insert(source);
         dead.insert(broken);
     }
+    let mut told = BTreeMap::new();
     while !merged.is_empty() {
         let event = queues.event().await;
         assert_eq!(event.properties.correlation_id(), &None);
         assert!(event.header("traceparent").is_none());
         let event = event.json();
         assert_eq!(event["type"], "merge.completed", "{event}");
-        assert!(merged.remove(&event["source_user_id"].as_i64().unwrap()));
+        let source = event["source_user_id"].as_i64().unwrap();
+        // What needs large frames ends a connection, and what was at work beside it comes again: then its outcome is
+        // repeated, word for word (rule R1).
+        if !merged.remove(&source) {
+            assert_eq!(told.get(&source), Some(&event));
+        }
+        told.insert(source, event);
     }
+    let sent = dead.clone();
     while !dead.is_empty() {
         let letter = queues.next("user-merge.dead").await;
         let body = String::from_utf8(letter.body.clone()).unwrap();
-        assert!(dead.remove(&body), "{body} again");
+        // Once more, where the connection ended between the letter and the acknowledgement.
+        assert!(dead.remove(&body) || sent.contains(&body), "{body}");
         assert_eq!(
             letter.header("x-reason").as_deref(),
             Some("not_json"),
