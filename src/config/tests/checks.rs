@@ -5,7 +5,7 @@ use super::*;
 const TABLE: &[(&str, &str, &str)] = &[
     ("[database]\nurl = \"mysql://db\"", "database.url", "a URL such as postgres://"),
     ("[database]\nurl = \"postgres://\"", "database.url", "a URL such as postgres://"),
-    ("[database]\nmax_connections = 24", "database.max_connections", "must be at least 25: lanes.interactive.concurrency (16)"),
+    ("[database]\nmax_connections = 23", "database.max_connections", "must be at least 24: lanes.interactive.concurrency (16)"),
     ("[lanes.bulk]\nconcurrency = 30\nprefetch = 30", "database.max_connections", "must be at least 51"),
     ("[database]\nconnect_timeout = \"0s\"", "database.connect_timeout", "from 100ms to 5m"),
     ("[database]\nlock_timeout = \"2m\"", "database.lock_timeout", "from 10ms to 1m"),
