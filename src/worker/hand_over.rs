@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use crate::broker::LinkState;
+use crate::broker::{Lane, LinkState};
 use crate::store::outbox::Promised;
 
 /// Messages in memory that are not confirmed, at most; what finds no room waits in the outbox.
@@ -18,7 +18,8 @@ const BUSY: usize = WAITING / 4;
 
 /// Where a merge leaves what its commit has promised.
 pub(super) struct HandOver {
-    sender: mpsc::UnboundedSender<(Promised, Place)>,
+    interactive: mpsc::UnboundedSender<(Promised, Place)>,
+    others: mpsc::UnboundedSender<(Promised, Place)>,
     taken: Arc<watch::Sender<usize>>,
 }
 
@@ -34,18 +35,53 @@ impl Drop for Place {
     }
 }
 
-pub(super) fn channel() -> (HandOver, mpsc::UnboundedReceiver<(Promised, Place)>) {
-    let (sender, receiver) = mpsc::unbounded_channel();
+/// Where the relay finds it: what somebody waits for first.
+pub(super) struct HandedOver {
+    interactive: mpsc::UnboundedReceiver<(Promised, Place)>,
+    others: mpsc::UnboundedReceiver<(Promised, Place)>,
+}
+
+pub(super) fn channel() -> (HandOver, HandedOver) {
+    let (interactive, first) = mpsc::unbounded_channel();
+    let (others, second) = mpsc::unbounded_channel();
     let taken = Arc::new(watch::Sender::new(0));
-    (HandOver { sender, taken }, receiver)
+    let hand_over = HandOver {
+        interactive,
+        others,
+        taken,
+    };
+    let handed_over = HandedOver {
+        interactive: first,
+        others: second,
+    };
+    (hand_over, handed_over)
+}
+
+impl HandedOver {
+    /// The next message; `None` when nobody can hand any over. Cancel-safe.
+    pub(super) async fn recv(&mut self) -> Option<(Promised, Place)> {
+        tokio::select! {
+            biased;
+            Some(message) = self.interactive.recv() => Some(message),
+            message = self.others.recv() => message,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.interactive.is_empty() && self.others.is_empty()
+    }
 }
 
 impl HandOver {
     /// Never waits: a message that finds no room stays in the outbox, whence the relay takes it.
-    pub(super) fn promised(&self, promised: Vec<Promised>) {
+    pub(super) fn promised(&self, lane: Lane, promised: Vec<Promised>) {
+        let sender = match lane {
+            Lane::Interactive => &self.interactive,
+            Lane::Bulk => &self.others,
+        };
         for message in promised {
             let Some(place) = self.place() else { return };
-            drop(self.sender.send((message, place)));
+            drop(sender.send((message, place)));
         }
     }
 
@@ -103,9 +139,9 @@ mod tests {
     async fn nothing_new_is_begun_while_the_relay_is_busy() {
         let (hand_over, mut relay) = channel();
         let up = watch::Sender::new(LinkState::Up);
-        hand_over.promised(vec![message(); BUSY - 1]);
+        hand_over.promised(Lane::Bulk, vec![message(); BUSY - 1]);
         hand_over.room(up.subscribe(), LONG).now_or_never().unwrap();
-        hand_over.promised(vec![message()]);
+        hand_over.promised(Lane::Bulk, vec![message()]);
         let mut waits = Box::pin(hand_over.room(up.subscribe(), LONG));
         assert!(waits.as_mut().now_or_never().is_none());
         // Taken up is not confirmed.
@@ -115,10 +151,23 @@ mod tests {
         waits.now_or_never().unwrap();
     }
 
+    #[tokio::test]
+    async fn what_somebody_waits_for_goes_first() {
+        let (hand_over, mut relay) = channel();
+        let of = |id| Promised { id, ..message() };
+        hand_over.promised(Lane::Bulk, vec![of(1), of(2)]);
+        hand_over.promised(Lane::Interactive, vec![of(3)]);
+        let mut order = Vec::new();
+        while !relay.is_empty() {
+            order.push(relay.recv().await.unwrap().0.id);
+        }
+        assert_eq!(order, [3, 1, 2]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_broker_that_is_away_holds_up_nothing() {
         let (hand_over, mut relay) = channel();
-        hand_over.promised(vec![message(); WAITING + 10]);
+        hand_over.promised(Lane::Bulk, vec![message(); WAITING + 10]);
         let link = watch::Sender::new(LinkState::Up);
         let mut waits = Box::pin(hand_over.room(link.subscribe(), LONG));
         assert!(waits.as_mut().now_or_never().is_none());
@@ -128,7 +177,7 @@ mod tests {
         link.send_replace(LinkState::Up);
         hand_over.room(link.subscribe(), LONG).await;
         let mut kept = 0;
-        while relay.try_recv().is_ok() {
+        while relay.others.try_recv().is_ok() {
             kept += 1;
         }
         assert_eq!(kept, WAITING, "the rest waits in the outbox");

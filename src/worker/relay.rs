@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
-use super::hand_over::Place;
+use super::hand_over::{HandedOver, Place};
 use super::outbox::{Key, count, left_behind, mark, tidy};
 use super::trouble::Trouble;
 use crate::broker::{Destination, Lane, Outgoing, Properties, PublishError};
@@ -19,7 +18,7 @@ use crate::store::outbox::{self, Promised};
 use crate::telemetry::metric;
 
 /// Messages whose confirms are awaited at once.
-const UNDER_WAY: usize = 512;
+const UNDER_WAY: usize = 256;
 /// Settled messages are marked together: once there are so many, at most so many, and none later than this.
 const MARKED_FROM: usize = 200;
 const MARKED_AT_MOST: usize = 2_000;
@@ -31,11 +30,7 @@ const TIDIED_EVERY: Duration = Duration::from_mins(1);
 
 /// Publishes until told to stop, then finishes what it has. What this worker's merges promise is its own to publish;
 /// what others left behind is the keeper's. The database is asked beside: confirms don't wait for it.
-pub(super) async fn run(
-    worker: Arc<Worker>,
-    mut handed_over: mpsc::UnboundedReceiver<(Promised, Place)>,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: CancellationToken) {
     let settings = worker.settings.relay.clone();
     let pulse = worker.pulse("relay");
     let mut ticks = tokio::time::interval(settings.interval);

@@ -26,7 +26,7 @@ pub(super) async fn report(
     count(lane, &report, began.elapsed());
     match report.ending {
         Ending::Completed | Ending::AlreadyMerged | Ending::Rejected(_) | Ending::Repeated => {
-            if hand_over(worker, &mut report).await {
+            if hand_over(worker, lane, &mut report).await {
                 reply::acknowledge(&[delivery]).await;
                 tell(&report, began);
             } else {
@@ -53,7 +53,7 @@ pub(super) async fn together(
     let (mut done, mut not_done, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for (delivery, mut report, span) in ended {
         count(lane, &report, began.elapsed());
-        if hand_over(worker, &mut report).await {
+        if hand_over(worker, lane, &mut report).await {
             done.push(delivery);
             told.push((report, span));
         } else {
@@ -68,11 +68,11 @@ pub(super) async fn together(
 }
 
 /// Gives the relay what the commit has promised. False where the message is to be given back.
-async fn hand_over(worker: &Worker, report: &mut Report) -> bool {
+async fn hand_over(worker: &Worker, lane: Lane, report: &mut Report) -> bool {
     failpoint!(HandOverDue, else return false);
     worker
         .hand_over
-        .promised(std::mem::take(&mut report.promised));
+        .promised(lane, std::mem::take(&mut report.promised));
     true
 }
 
@@ -161,7 +161,7 @@ async fn give_up_or_put_off(
             );
             metric::dead_letters(cause.class());
             metric::requests(lane.label(), "failed");
-            worker.hand_over.promised(promised);
+            worker.hand_over.promised(lane, promised);
             reply::acknowledge(&[delivery]).await;
         }
         Err(error) => {

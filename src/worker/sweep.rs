@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Worker;
+use crate::broker::Lane;
 use crate::store::tombstones::Cursor;
 use crate::telemetry::{Pulse, metric};
 
@@ -63,7 +64,7 @@ async fn enqueue_stranded(worker: &Worker) {
     match worker.merger.enqueue_stranded(after).await {
         Ok(promised) => {
             metric::stranded(promised.len().try_into().unwrap_or(u64::MAX));
-            worker.hand_over.promised(promised);
+            worker.hand_over.promised(Lane::Bulk, promised);
         }
         Err(error) => warn!(
             cause = error.class(),

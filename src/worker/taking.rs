@@ -172,7 +172,8 @@ impl Taking<'_> {
         self.wanted_since = None;
         let consuming = &*self.consuming;
         let most = if consuming.breaker.is_closed() {
-            consuming.settings.batch.into()
+            let precedence = &consuming.worker.precedence;
+            precedence.share(consuming.lane, consuming.settings.batch.into())
         } else {
             1
         };
@@ -225,7 +226,8 @@ impl Consuming {
         self.breaker.may_take().await;
         worker.pace.may_begin(self.lane, || self.busy()).await;
         if let Some(since) = wanted_since {
-            worker.precedence.give_way(self.lane, since).await;
+            let busy = || self.busy();
+            worker.precedence.give_way(self.lane, since, busy).await;
         }
         let (link, patience) = (worker.publisher.state(), worker.broker.publish_timeout);
         worker.hand_over.room(link, patience).await;
