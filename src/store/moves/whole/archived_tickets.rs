@@ -63,9 +63,7 @@ pub async fn move_all_archived_tickets(
         WITH moved AS (
             UPDATE helpdesk.archived_tickets
             SET requester_id = ($3::bigint[])[array_position($2::bigint[], requester_id)], updated_at = now()
-            WHERE account_id = $1 AND requester_id = ANY ($2)
-              AND id BETWEEN (SELECT min(id) FROM unnest($5::bigint[]) id) AND (SELECT max(id) FROM unnest($5) id)
-              AND id = ANY ($5)
+            WHERE account_id = $1 AND requester_id = ANY ($2) AND id = ANY ($5)
             RETURNING id, array_position($3, requester_id) AS n
         ), found AS MATERIALIZED (
             -- A look for each ticket by itself: the ids of several users' tickets lie far apart.
