@@ -18,8 +18,9 @@ impl Merger {
     /// itself, through [`Merger::run`]: nothing of it is done then, and it doesn't touch the others.
     ///
     /// Never fails: where the database does, nothing is committed but what has a report, and the rest is `None`.
-    /// After an error that only some may be the cause of, halves are tried, down to the one at fault. Should a commit
-    /// have succeeded although it was reported as failed, the next look finds it on record (rules R1 and R4).
+    /// After an error that only some may be the cause of, halves are tried, down to pairs: the one at fault goes by
+    /// itself, and perhaps a neighbour or two. Should a commit have succeeded although it was reported as failed, the
+    /// next look finds it on record (rules R1 and R4).
     ///
     /// Never drop this future halfway, like that of [`Merger::run`].
     pub async fn run_together(&self, envelopes: &[Envelope<'_>]) -> Vec<Option<Report>> {

@@ -1,5 +1,5 @@
 //! All SQL. The help desk's tables and the worker's own have rooms of their own; only a chunk of a move
-//! touches both, because its rows, its log entries and the merge's progress are one statement (rule T8).
+//! touches both, because its rows, its log entries and the merge's progress belong together (rule T8).
 //!
 //! Functions take the connection they run on: the caller owns the transaction. Every statement is bounded
 //! by `account_id`, except for those that look after all accounts at once: `tests/it/structure/statements.rs` lists them.
