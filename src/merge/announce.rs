@@ -10,7 +10,7 @@ use crate::failpoint::failpoint;
 use crate::message::{DeletionRequest, Failure, MergeRun, OutcomeEvent};
 use crate::store::merges::{Envelope, Progress, Record, Settlement, State, settle};
 use crate::store::outbox::{Destination, Draft, Promised, promise};
-use crate::store::{Error, Result, Transaction};
+use crate::store::{Result, Transaction};
 
 /// How a merge ends.
 #[derive(Debug, Clone, Copy)]
@@ -57,23 +57,22 @@ impl End<'_> {
 }
 
 impl<'a> Ended<'a> {
-    fn settlement(mut self) -> Result<Settlement<'a>> {
-        self.drafts.push(event(&self.event, self.record.id));
+    fn settlement(self) -> Settlement<'a> {
         let (rejection, last_error) = match self.end {
             End::Rejected(reason) => (Some(reason), None),
             End::Failed(error) => (None, Some(error)),
             End::Completed | End::AlreadyMerged => (None, None),
         };
-        Ok(Settlement {
+        Settlement {
             envelope: self.envelope,
             record: self.record,
             state: self.end.state(),
             progress: self.progress,
             rejection,
             last_error,
-            outcome: serde_json::to_value(&self.event).map_err(|_| Error::Unreadable("outcome"))?,
+            event: event(&self.event, self.record.id),
             drafts: self.drafts,
-        })
+        }
     }
 }
 
@@ -97,10 +96,7 @@ impl Merger {
                 ..Report::of(ended.record.id)
             })
             .collect();
-        let settlements = ended
-            .into_iter()
-            .map(Ended::settlement)
-            .collect::<Result<_>>()?;
+        let settlements = ended.into_iter().map(Ended::settlement).collect();
         let promised = settle(tx, settlements, self.lease.as_secs_f64()).await?;
         for (report, promised) in reports.iter_mut().zip(promised) {
             report.promised = promised;

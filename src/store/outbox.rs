@@ -60,13 +60,22 @@ pub struct Draft {
     pub body: String,
 }
 
-/// A promised message with its number in the outbox.
+/// What names a message's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The account whose merge it follows from.
+    pub account: AccountId,
+    /// The merge.
+    pub merge: MergeId,
+    /// Which of the merge's messages.
+    pub id: i64,
+}
+
+/// A promised message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Promised {
-    /// The account whose merge it follows from; part of the row's key.
-    pub account: AccountId,
-    /// The row.
-    pub id: i64,
+    /// Its row.
+    pub key: Key,
     /// Handed on from the request.
     pub correlation_id: Option<String>,
     /// Handed on likewise.
@@ -90,20 +99,18 @@ pub(super) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub(super) fn of(
-        promises: impl IntoIterator<Item = (Envelope<'a>, MergeId, &'a [Draft])>,
+        promises: impl IntoIterator<Item = (Envelope<'a>, MergeId, &'a Draft)>,
     ) -> Self {
         let mut columns = Self::default();
-        for (envelope, merge, drafts) in promises {
-            for draft in drafts {
-                columns.merges.push(merge);
-                columns.destinations.push(draft.destination.label());
-                columns.routing_keys.push(&draft.routing_key);
-                columns.message_ids.push(&draft.message_id);
-                columns.headers.push(draft.headers.as_ref());
-                columns.bodies.push(&draft.body);
-                columns.correlation_ids.push(envelope.correlation_id);
-                columns.traceparents.push(envelope.traceparent);
-            }
+        for (envelope, merge, draft) in promises {
+            columns.merges.push(merge);
+            columns.destinations.push(draft.destination.label());
+            columns.routing_keys.push(&draft.routing_key);
+            columns.message_ids.push(&draft.message_id);
+            columns.headers.push(draft.headers.as_ref());
+            columns.bodies.push(&draft.body);
+            columns.correlation_ids.push(envelope.correlation_id);
+            columns.traceparents.push(envelope.traceparent);
         }
         columns
     }
@@ -113,13 +120,17 @@ impl Promised {
     /// Takes as many ids as there are drafts.
     pub(super) fn pair_up(
         envelope: Envelope<'_>,
+        merge: MergeId,
         drafts: Vec<Draft>,
         ids: &mut impl Iterator<Item = i64>,
     ) -> Vec<Self> {
         let pairs = drafts.into_iter().zip(ids);
         let promised = pairs.map(|(draft, id)| Self {
-            account: envelope.request.account_id,
-            id,
+            key: Key {
+                account: envelope.request.account_id,
+                merge,
+                id,
+            },
             correlation_id: envelope.correlation_id.map(str::to_owned),
             traceparent: envelope.traceparent.map(str::to_owned),
             draft,
@@ -136,7 +147,7 @@ pub async fn promise(
     drafts: Vec<Draft>,
     lease_seconds: f64,
 ) -> Result<Vec<Promised>> {
-    let columns = Columns::of([(envelope, merge, drafts.as_slice())]);
+    let columns = Columns::of(drafts.iter().map(|draft| (envelope, merge, draft)));
     let ids = sqlx::query_scalar!(
         r#"
         INSERT INTO user_merge.outbox
@@ -163,5 +174,10 @@ pub async fn promise(
     .fetch_all(connection)
     .await?;
     Error::expect_rows("outbox rows", count(drafts.len()), count(ids.len()))?;
-    Ok(Promised::pair_up(envelope, drafts, &mut ids.into_iter()))
+    Ok(Promised::pair_up(
+        envelope,
+        merge,
+        drafts,
+        &mut ids.into_iter(),
+    ))
 }

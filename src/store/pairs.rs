@@ -46,17 +46,4 @@ impl Pairs {
     pub const fn len(&self) -> usize {
         self.sources.len()
     }
-
-    /// Sorts what belongs to sources to their pairs.
-    pub(super) fn sort<T>(&self, rows: impl IntoIterator<Item = (i64, T)>) -> Vec<Vec<T>> {
-        let places: std::collections::HashMap<i64, usize> =
-            self.sources.iter().copied().zip(0..).collect();
-        let mut sorted: Vec<Vec<T>> = self.sources.iter().map(|_| Vec::new()).collect();
-        for (source, row) in rows {
-            if let Some(&place) = places.get(&source) {
-                sorted[place].push(row);
-            }
-        }
-        sorted
-    }
 }

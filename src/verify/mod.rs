@@ -168,7 +168,7 @@ impl<W: FnMut(Progress<'_>) + Send> Run<'_, W> {
     }
 
     async fn outbox(&mut self, account: AccountId) -> Result<()> {
-        let mut after = i64::MIN;
+        let mut after = (MergeId::nil(), i64::MIN);
         loop {
             let mut tx = snapshot(self.pool).await?;
             let stale = self.plan.stale.as_secs_f64();

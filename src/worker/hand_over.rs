@@ -114,15 +114,22 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::AccountId;
-    use crate::store::outbox::{Destination, Draft};
+    use crate::domain::{AccountId, MergeId};
+    use crate::store::outbox::{Destination, Draft, Key};
 
     const LONG: Duration = Duration::from_mins(1);
 
+    fn key(id: i64) -> Key {
+        Key {
+            account: AccountId::try_from(1).unwrap(),
+            merge: MergeId::nil(),
+            id,
+        }
+    }
+
     fn message() -> Promised {
         Promised {
-            account: AccountId::try_from(1).unwrap(),
-            id: 1,
+            key: key(1),
             correlation_id: None,
             traceparent: None,
             draft: Draft {
@@ -154,12 +161,15 @@ mod tests {
     #[tokio::test]
     async fn what_somebody_waits_for_goes_first() {
         let (hand_over, mut relay) = channel();
-        let of = |id| Promised { id, ..message() };
+        let of = |id| Promised {
+            key: key(id),
+            ..message()
+        };
         hand_over.promised(Lane::Bulk, vec![of(1), of(2)]);
         hand_over.promised(Lane::Interactive, vec![of(3)]);
         let mut order = Vec::new();
         while !relay.is_empty() {
-            order.push(relay.recv().await.unwrap().0.id);
+            order.push(relay.recv().await.unwrap().0.key.id);
         }
         assert_eq!(order, [3, 1, 2]);
     }

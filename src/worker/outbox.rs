@@ -8,14 +8,10 @@ use tracing::warn;
 
 use super::Worker;
 use super::keeper::Unanswered;
-use crate::domain::AccountId;
 use crate::failpoint::failpoint;
 use crate::store;
-use crate::store::outbox::{Promised, backlog, claim, mark_published, mark_refused, prune};
+use crate::store::outbox::{Key, Promised, backlog, claim, mark_published, mark_refused, prune};
 use crate::telemetry::metric;
-
-/// A message's row.
-pub(super) type Key = (AccountId, i64);
 
 /// Messages of a prune.
 const PRUNED_AT_ONCE: i64 = 1_000;

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use super::hand_over::{HandedOver, Place};
-use super::outbox::{Key, count, left_behind, mark, tidy};
+use super::outbox::{count, left_behind, mark, tidy};
 use super::trouble::Trouble;
 use crate::broker::{Destination, Lane, Outgoing, Properties, PublishError};
 use crate::failpoint::failpoint;
-use crate::store::outbox::{self, Promised};
+use crate::store::outbox::{self, Key, Promised};
 use crate::telemetry::metric;
 
 /// Messages whose confirms are awaited at once.
@@ -224,7 +224,7 @@ async fn publish(
     message: Promised,
     _place: Option<Place>,
 ) -> (Key, Result<(), (&'static str, PublishError)>) {
-    let key = (message.account, message.id);
+    let key = message.key;
     let destination = message.draft.destination.label();
     failpoint!(RelayDue, else return (key, Err((destination, PublishError::Closed))));
     let published = worker.publisher.publish(outgoing(message)).await;

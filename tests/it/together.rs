@@ -5,6 +5,7 @@ mod apart;
 mod collisions;
 mod crosstalk;
 mod errors;
+mod growth;
 mod outcomes;
 mod twice;
 mod waiting;

@@ -23,9 +23,9 @@ pub struct Settlement<'a> {
     pub rejection: Option<Reason>,
     /// A stable word for why it failed.
     pub last_error: Option<&'a str>,
-    /// The event that announces it, kept to be repeated (rule R1).
-    pub outcome: Value,
-    /// What it promises.
+    /// The event that announces it, promised and kept to be repeated (rule R1).
+    pub event: Draft,
+    /// What else it promises; goes before the event.
     pub drafts: Vec<Draft>,
 }
 
@@ -41,7 +41,8 @@ pub async fn settle(
     lease_seconds: f64,
 ) -> Result<Vec<Vec<Promised>>> {
     let columns = Columns::of(&settlements);
-    let promises = outbox::Columns::of(settlements.iter().map(Settlement::promises));
+    let promises = outbox::Columns::of(settlements.iter().flat_map(Settlement::promises));
+    let (places, bodies) = bodies(&settlements);
     let row = sqlx::query!(
         r#"
         WITH merge AS (
@@ -51,12 +52,12 @@ pub async fn settle(
                  live, closed, archived, ccs_moved, ccs_deduplicated, rejection, outcome, completed_at)
             SELECT $1, s.id, s.idempotency_key, s.source, s.target, s.requested_by, s.reason, s.lane,
                    s.correlation_id, s.traceparent, s.state, s.holds_users, s.fence, s.attempts, s.last_error,
-                   s.live, s.closed, s.archived, s.ccs_moved, s.ccs_deduplicated, s.rejection, s.outcome,
+                   s.live, s.closed, s.archived, s.ccs_moved, s.ccs_deduplicated, s.rejection, s.outcome::jsonb,
                    CASE WHEN s.state <> 'failed' THEN now() END
             FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
                         $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[], $13::bigint[],
                         $14::integer[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
-                        $20::bigint[], $21::text[], $22::jsonb[])
+                        $20::bigint[], $21::text[], $22::text[])
                  AS s (id, idempotency_key, source, target, requested_by, reason,
                        lane, correlation_id, traceparent, state, holds_users, fence,
                        attempts, last_error, live, closed, archived, ccs_moved,
@@ -73,12 +74,14 @@ pub async fn settle(
             INSERT INTO user_merge.outbox
                 (account_id, merge_id, destination, routing_key, message_id, headers, body,
                  correlation_id, traceparent, claimed_until)
-            SELECT $1, d.merge_id, d.destination, d.routing_key, d.message_id, d.headers, d.body,
+            -- An event is the outcome, and is sent here once.
+            SELECT $1, d.merge_id, d.destination, d.routing_key, d.message_id, d.headers,
+                   coalesce(d.body, ($22)[d.place]),
                    d.correlation_id, d.traceparent, now() + make_interval(secs => $31)
             FROM unnest($23::uuid[], $24::text[], $25::text[], $26::text[], $27::jsonb[], $28::text[],
-                        $29::text[], $30::text[])
+                        $29::text[], $30::text[], $33::integer[])
                  WITH ORDINALITY AS d (merge_id, destination, routing_key, message_id, headers,
-                                       body, correlation_id, traceparent, n)
+                                       body, correlation_id, traceparent, place, n)
             WHERE (SELECT count(*) FROM merge) = $32
             ORDER BY d.n
             RETURNING id
@@ -107,42 +110,57 @@ pub async fn settle(
         &columns.ccs_moved,
         &columns.ccs_deduplicated,
         &columns.rejections as &[Option<&str>],
-        &columns.outcomes as &[&Value],
+        &columns.outcomes as &[&str],
         &promises.merges,
         &promises.destinations as &[&str],
         &promises.routing_keys as &[&str],
         &promises.message_ids as &[&str],
         &promises.headers as &[Option<&Value>],
-        &promises.bodies as &[&str],
+        &bodies as &[Option<&str>],
         &promises.correlation_ids as &[Option<&str>],
         &promises.traceparents as &[Option<&str>],
         lease_seconds,
         count(settlements.len()),
+        &places,
     )
     .fetch_one(connection)
     .await?;
     if row.merges != count(settlements.len()) {
         return Err(Error::Fenced);
     }
-    let drafts = settlements
-        .iter()
-        .map(|settlement| settlement.drafts.len())
-        .sum();
-    Error::expect_rows("outbox rows", count(drafts), count(row.ids.len()))?;
+    Error::expect_rows("outbox rows", count(bodies.len()), count(row.ids.len()))?;
     let mut ids = row.ids.into_iter();
     let each = settlements.into_iter().map(|settlement| {
         let Settlement {
-            envelope, drafts, ..
+            envelope,
+            record,
+            event,
+            mut drafts,
+            ..
         } = settlement;
-        Promised::pair_up(envelope, drafts, &mut ids)
+        drafts.push(event);
+        Promised::pair_up(envelope, record.id, drafts, &mut ids)
     });
     Ok(each.collect())
 }
 
 impl Settlement<'_> {
-    fn promises(&self) -> (Envelope<'_>, MergeId, &[Draft]) {
-        (self.envelope, self.record.id, &self.drafts)
+    fn promises(&self) -> impl Iterator<Item = (Envelope<'_>, MergeId, &Draft)> {
+        let drafts = self.drafts.iter().chain([&self.event]);
+        drafts.map(|draft| (self.envelope, self.record.id, draft))
     }
+}
+
+/// For each message the number of its settlement, and the body, unless it is the outcome, which is sent with the
+/// settlement.
+fn bodies<'a>(settlements: &'a [Settlement<'_>]) -> (Vec<i32>, Vec<Option<&'a str>>) {
+    let numbered = (1..).zip(settlements);
+    let each = numbered.flat_map(|(place, settlement)| {
+        let others = settlement.drafts.iter();
+        let bodies = others.map(|draft| Some(draft.body.as_str())).chain([None]);
+        bodies.map(move |body| (place, body))
+    });
+    each.unzip()
 }
 
 /// The settlements by column.
@@ -169,7 +187,7 @@ struct Columns<'a> {
     ccs_moved: Vec<i64>,
     ccs_deduplicated: Vec<i64>,
     rejections: Vec<Option<&'a str>>,
-    outcomes: Vec<&'a Value>,
+    outcomes: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
@@ -214,6 +232,6 @@ impl<'a> Columns<'a> {
         self.ccs_deduplicated.push(ccs.deduplicated);
         self.rejections
             .push(settlement.rejection.map(Reason::label));
-        self.outcomes.push(&settlement.outcome);
+        self.outcomes.push(&settlement.event.body);
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgPool;
 
 use crate::domain::{AccountId, IdempotencyKey, MergeId, MergeRequest, UserId};
-use crate::store::outbox::{Destination, Draft, Promised};
+use crate::store::outbox::{Destination, Draft, Key, Promised};
 use crate::store::{Error, Result};
 
 /// A merge that is `running` by its row, and that nobody has touched for long.
@@ -114,8 +114,11 @@ pub async fn enqueue_again(
     .fetch_optional(pool)
     .await?;
     Ok(id.map(|id| Promised {
-        account: request.account_id,
-        id,
+        key: Key {
+            account: request.account_id,
+            merge: *merge,
+            id,
+        },
         correlation_id: stranded.correlation_id.clone(),
         traceparent: stranded.traceparent.clone(),
         draft,

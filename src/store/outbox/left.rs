@@ -1,9 +1,12 @@
 //! What commits have left in the outbox: claimed by the relay, published, refused, and in the end removed.
+//!
+//! Whether a row is published is tested by `IS TRUE` where rows are named, so that the index of what is pending doesn't
+//! serve: it has an entry of every message since it was last vacuumed, and the planner takes it for all but empty.
 
 use sqlx::postgres::PgPool;
 
-use super::{Destination, Draft, Promised};
-use crate::domain::AccountId;
+use super::{Destination, Draft, Key, Promised};
+use crate::domain::{AccountId, MergeId};
 use crate::store::{Error, Result};
 
 /// Claims messages that nobody is publishing: what a crash left behind. They are this caller's until the
@@ -17,14 +20,14 @@ pub async fn claim(pool: &PgPool, limit: i64, lease_seconds: f64) -> Result<Vec<
         UPDATE user_merge.outbox o
         SET claimed_until = now() + make_interval(secs => $2)
         FROM (
-            SELECT account_id, id FROM user_merge.outbox
+            SELECT account_id, merge_id, id FROM user_merge.outbox
             WHERE published_at IS NULL AND claimed_until < now() AND destination = ANY($3::text[])
             ORDER BY claimed_until
             LIMIT $1
             FOR UPDATE SKIP LOCKED
         ) due
-        WHERE o.account_id = due.account_id AND o.id = due.id
-        RETURNING o.account_id, o.id, o.destination, o.routing_key, o.message_id, o.correlation_id,
+        WHERE o.account_id = due.account_id AND o.merge_id = due.merge_id AND o.id = due.id
+        RETURNING o.account_id, o.merge_id, o.id, o.destination, o.routing_key, o.message_id, o.correlation_id,
                   o.traceparent, o.headers, o.body
         "#,
         limit,
@@ -36,9 +39,12 @@ pub async fn claim(pool: &PgPool, limit: i64, lease_seconds: f64) -> Result<Vec<
     rows.into_iter()
         .map(|row| {
             Ok(Promised {
-                account: AccountId::try_from(row.account_id)
-                    .map_err(|_| Error::Unreadable("account id"))?,
-                id: row.id,
+                key: Key {
+                    account: AccountId::try_from(row.account_id)
+                        .map_err(|_| Error::Unreadable("account id"))?,
+                    merge: row.merge_id,
+                    id: row.id,
+                },
                 correlation_id: row.correlation_id,
                 traceparent: row.traceparent,
                 draft: Draft {
@@ -54,16 +60,18 @@ pub async fn claim(pool: &PgPool, limit: i64, lease_seconds: f64) -> Result<Vec<
 }
 
 /// Marks messages that the broker has confirmed.
-pub async fn mark_published(pool: &PgPool, published: &[(AccountId, i64)]) -> Result<()> {
-    let (accounts, ids) = columns(published);
+pub async fn mark_published(pool: &PgPool, published: &[Key]) -> Result<()> {
+    let (accounts, merges, ids) = columns(published);
     sqlx::query!(
         r#"
         UPDATE user_merge.outbox o
         SET published_at = now()
-        FROM unnest($1::bigint[], $2::bigint[]) AS done (account_id, id)
-        WHERE o.account_id = done.account_id AND o.id = done.id AND o.published_at IS NULL
+        FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) AS done (account_id, merge_id, id)
+        WHERE o.account_id = done.account_id AND o.merge_id = done.merge_id AND o.id = done.id
+          AND (o.published_at IS NULL) IS TRUE
         "#,
         &accounts,
+        &merges,
         &ids,
     )
     .execute(pool)
@@ -72,21 +80,19 @@ pub async fn mark_published(pool: &PgPool, published: &[(AccountId, i64)]) -> Re
 }
 
 /// Puts messages off that the broker refused: twice as long each time, from one lease up to an hour.
-pub async fn mark_refused(
-    pool: &PgPool,
-    refused: &[(AccountId, i64)],
-    lease_seconds: f64,
-) -> Result<()> {
-    let (accounts, ids) = columns(refused);
+pub async fn mark_refused(pool: &PgPool, refused: &[Key], lease_seconds: f64) -> Result<()> {
+    let (accounts, merges, ids) = columns(refused);
     sqlx::query!(
         r#"
         UPDATE user_merge.outbox o
         SET refusals = o.refusals + 1,
-            claimed_until = now() + make_interval(secs => least($3 * power(2, least(o.refusals, 20)), 3600))
-        FROM unnest($1::bigint[], $2::bigint[]) AS sent_back (account_id, id)
-        WHERE o.account_id = sent_back.account_id AND o.id = sent_back.id AND o.published_at IS NULL
+            claimed_until = now() + make_interval(secs => least($4 * power(2, least(o.refusals, 20)), 3600))
+        FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) AS sent_back (account_id, merge_id, id)
+        WHERE o.account_id = sent_back.account_id AND o.merge_id = sent_back.merge_id AND o.id = sent_back.id
+          AND (o.published_at IS NULL) IS TRUE
         "#,
         &accounts,
+        &merges,
         &ids,
         lease_seconds,
     )
@@ -95,10 +101,10 @@ pub async fn mark_refused(
     Ok(())
 }
 
-fn columns(keys: &[(AccountId, i64)]) -> (Vec<i64>, Vec<i64>) {
+fn columns(keys: &[Key]) -> (Vec<i64>, Vec<MergeId>, Vec<i64>) {
     keys.iter()
-        .map(|&(account, id)| (account.get(), id))
-        .unzip()
+        .map(|key| (key.account.get(), key.merge, key.id))
+        .collect()
 }
 
 /// Removes a batch of messages that were published longer ago than they are kept, and says how many.
@@ -107,12 +113,12 @@ pub async fn prune(pool: &PgPool, keep_seconds: f64, limit: i64) -> Result<u64> 
         r#"
         DELETE FROM user_merge.outbox o
         USING (
-            SELECT account_id, id FROM user_merge.outbox
+            SELECT account_id, merge_id, id FROM user_merge.outbox
             WHERE published_at < now() - make_interval(secs => $1) AND destination <> 'deletion'
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         ) old
-        WHERE o.account_id = old.account_id AND o.id = old.id
+        WHERE o.account_id = old.account_id AND o.merge_id = old.merge_id AND o.id = old.id
         "#,
         keep_seconds,
         limit,

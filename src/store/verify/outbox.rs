@@ -30,17 +30,17 @@ pub struct Owner {
 /// A part of the outbox.
 #[derive(Debug, Clone)]
 pub struct OutboxBatch {
-    /// The last message's number; `None` at the end.
-    pub last: Option<i64>,
+    /// The last message; `None` at the end.
+    pub last: Option<(MergeId, i64)>,
     /// The messages.
     pub messages: Vec<OutboxFacts>,
 }
 
-/// The account's next messages, by number.
+/// The account's next messages, merge by merge.
 pub async fn outbox_batch(
     connection: &mut PgConnection,
     account: AccountId,
-    after: i64,
+    (merge, id): (MergeId, i64),
     limit: i64,
     stale_seconds: f64,
 ) -> Result<OutboxBatch> {
@@ -49,11 +49,12 @@ pub async fn outbox_batch(
         /* verify */
         WITH batch AS MATERIALIZED (
             SELECT id, merge_id, destination, message_id, body, created_at, published_at
-            FROM user_merge.outbox WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
+            FROM user_merge.outbox
+            WHERE account_id = $1 AND (merge_id, id) > ($2, $3) ORDER BY merge_id, id LIMIT $4
         )
         SELECT b.id, b.merge_id, b.destination = 'deletion' AS "is_deletion!", b.message_id,
                CASE WHEN b.destination = 'deletion' THEN b.body END AS "body?",
-               b.published_at IS NULL AND b.created_at < now() - make_interval(secs => $4) AS "is_overdue!",
+               b.published_at IS NULL AND b.created_at < now() - make_interval(secs => $5) AS "is_overdue!",
                m.source_user_id AS "source?", m.target_user_id AS "target?"
         FROM batch b
         LEFT JOIN LATERAL (
@@ -64,16 +65,17 @@ pub async fn outbox_batch(
             WHERE b.destination = 'deletion' AND account_id = $1 AND id = b.merge_id
             LIMIT 1
         ) m ON m.worked
-        ORDER BY b.id
+        ORDER BY b.merge_id, b.id
         "#,
         account.get(),
-        after,
+        merge,
+        id,
         limit,
         stale_seconds,
     )
     .fetch_all(connection)
     .await?;
-    let last = rows.last().map(|row| row.id);
+    let last = rows.last().map(|row| (row.merge_id, row.id));
     let messages = rows.into_iter().map(|row| OutboxFacts {
         merge: row.merge_id,
         is_overdue: row.is_overdue,

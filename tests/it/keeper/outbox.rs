@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use user_merge::store::outbox::{claim, mark_refused};
+use user_merge::store::outbox::{Key, claim, mark_refused};
 
 use super::all_published;
 use crate::harness::{Desk, Process, Queues, Running, eventually};
@@ -84,7 +84,7 @@ async fn d2_a_refused_message_waits_twice_as_long_each_time() {
     waiting(&desk, 1, "'x'").await;
     let wait = "SELECT round(extract(epoch FROM claimed_until - now()) / 10)::bigint FROM user_merge.outbox";
     let key = claim(&desk.pool, 1, 30.0).await.unwrap();
-    let key = [(key[0].account, key[0].id)];
+    let key = [key[0].key];
     for tens_of_seconds in [3, 6, 12, 24] {
         mark_refused(&desk.pool, &key, 30.0).await.unwrap();
         assert_eq!(desk.number(wait).await, tens_of_seconds);
@@ -107,11 +107,11 @@ async fn d2_relays_at_once_claim_every_row_once() {
             if claimed.is_empty() {
                 return mine;
             }
-            mine.extend(claimed.into_iter().map(|message| message.id));
+            mine.extend(claimed.into_iter().map(|message| message.key));
         }
     });
     let all = futures_util::future::join_all(claiming).await.concat();
-    let distinct: BTreeSet<i64> = all.iter().copied().collect();
+    let distinct: BTreeSet<Key> = all.iter().copied().collect();
     // One that finds all others locked ends early; then the rest is there for the next look.
     let rest = claim(&desk.pool, 1_000, 30.0).await.unwrap();
     assert_eq!(all.len(), distinct.len(), "claimed twice");

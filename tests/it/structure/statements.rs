@@ -17,11 +17,11 @@ const ACROSS_ACCOUNTS: &[(&str, &str)] = &[
     ),
     (
         "mark_published",
-        "each row is named by its account and its id",
+        "each row is named by its account, its merge and its id",
     ),
     (
         "mark_refused",
-        "each row is named by its account and its id",
+        "each row is named by its account, its merge and its id",
     ),
     (
         "stranded",

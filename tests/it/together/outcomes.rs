@@ -160,7 +160,7 @@ async fn d2_each_report_brings_its_own_messages() {
                 .text(&format!(
                     "SELECT concat_ws(' ', message_id, destination, merge_id, body) FROM user_merge.outbox
                      WHERE account_id = 1 AND id = {}",
-                    promised.id
+                    promised.key.id
                 ))
                 .await;
             let draft = &promised.draft;

@@ -50,12 +50,6 @@ impl Columns {
     }
 }
 
-/// A ticket, and whose it is.
-struct Owned {
-    owner: i64,
-    id: i64,
-}
-
 impl Moved {
     /// What was moved of each, from the rows for those of which anything was: they count from 1.
     fn each(wholes: usize, rows: impl IntoIterator<Item = (i32, Self)>) -> Result<Vec<Self>> {

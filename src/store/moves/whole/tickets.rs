@@ -2,13 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::{Columns, Locks, Moved, Owned, Whole};
+use super::{Columns, Locks, Moved, Whole};
 use crate::domain::{CcCounts, TicketCounts};
 use crate::failpoint::failpoint;
-use crate::store::{Pairs, Result};
+use crate::store::{Error, Pairs, Result, count};
 
-/// Locks the sources' tickets and holds back everything that refers to them: in the order of the pairs, their ids; at
-/// most `limit` in all. A statement of its own: the next one sees what had been written when the locks were had, such
+/// Locks the sources' tickets and holds back everything that refers to them: in the order of the pairs, their ids; of
+/// each at most `limit`. A statement of its own: the next one sees what had been written when the locks were had, such
 /// as a CC of the target that an agent adds while the merge waits for the ticket (rule T5).
 pub async fn lock_all_tickets(
     connection: &mut PgConnection,
@@ -18,10 +18,13 @@ pub async fn lock_all_tickets(
 ) -> Result<Vec<Vec<i64>>> {
     let locked = match locks {
         Locks::Wait => {
-            sqlx::query_as!(
-                Owned,
-                "SELECT requester_id AS owner, id FROM helpdesk.tickets
-                 WHERE account_id = $1 AND requester_id = ANY ($2) ORDER BY requester_id, id LIMIT $3 FOR UPDATE",
+            sqlx::query_scalar!(
+                r#"SELECT ARRAY(
+                       SELECT id FROM helpdesk.tickets
+                       WHERE account_id = $1 AND requester_id BETWEEN source.id AND source.id
+                       ORDER BY requester_id, id LIMIT $3 FOR UPDATE
+                   ) AS "ids!"
+                   FROM unnest($2::bigint[]) WITH ORDINALITY AS source (id, n) ORDER BY n"#,
                 pairs.account,
                 &pairs.sources,
                 limit,
@@ -30,11 +33,13 @@ pub async fn lock_all_tickets(
             .await?
         }
         Locks::Skip => {
-            sqlx::query_as!(
-                Owned,
-                "SELECT requester_id AS owner, id FROM helpdesk.tickets
-                 WHERE account_id = $1 AND requester_id = ANY ($2) ORDER BY requester_id, id LIMIT $3
-                 FOR UPDATE SKIP LOCKED",
+            sqlx::query_scalar!(
+                r#"SELECT ARRAY(
+                       SELECT id FROM helpdesk.tickets
+                       WHERE account_id = $1 AND requester_id BETWEEN source.id AND source.id
+                       ORDER BY requester_id, id LIMIT $3 FOR UPDATE SKIP LOCKED
+                   ) AS "ids!"
+                   FROM unnest($2::bigint[]) WITH ORDINALITY AS source (id, n) ORDER BY n"#,
                 pairs.account,
                 &pairs.sources,
                 limit,
@@ -43,7 +48,8 @@ pub async fn lock_all_tickets(
             .await?
         }
     };
-    Ok(pairs.sort(locked.into_iter().map(|row| (row.owner, row.id))))
+    Error::expect_rows("sources", count(pairs.len()), count(locked.len()))?;
+    Ok(locked)
 }
 
 /// Moves tickets that are locked and drops the two users' CCs on them: the target is the requester now (rule T5).
