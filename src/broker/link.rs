@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lapin::types::ShortString;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::declare::short;
@@ -22,6 +22,9 @@ pub(super) struct Link {
     capacity: u32,
     retired: AtomicBool,
 }
+
+/// Tells of a confirm.
+type Confirmed = oneshot::Receiver<Result<(), PublishError>>;
 
 /// Where the messages to one destination are left.
 struct Way {
@@ -68,17 +71,58 @@ impl Link {
         !self.retired.load(Ordering::Acquire) && self.connection.is_open()
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         *self.connection.state().borrow() == LinkState::Blocked
     }
 
-    /// Publishes and waits for the confirm; time-outs are the caller's. Dropped midway, it leaves nothing behind:
-    /// nobody hears of its confirm.
+    /// Publishes and waits for the confirms, but not beyond the deadline: a result for each. Dropped midway, it leaves
+    /// nothing behind: nobody hears of its confirms.
     pub(super) async fn publish(
         &self,
-        outgoing: Outgoing,
+        outgoing: Vec<Outgoing>,
         settings: &Settings,
-    ) -> Result<(), PublishError> {
+        deadline: Instant,
+    ) -> Vec<Result<(), PublishError>> {
+        let count = u32::try_from(outgoing.len()).unwrap_or(u32::MAX);
+        let all = |error: PublishError| outgoing.iter().map(|_| Err(error.clone())).collect();
+        let permits = self.permits.acquire_many(count.min(self.capacity));
+        let _permits = match timeout_at(deadline, permits).await {
+            Ok(Ok(permits)) => permits,
+            Ok(Err(_)) => return all(PublishError::Closed),
+            Err(_) => return all(self.late(settings)),
+        };
+        let sent = outgoing.into_iter().map(|one| self.send(one, settings));
+        let sent: Vec<_> = sent.collect();
+        let mut results = Vec::with_capacity(sent.len());
+        for sent in sent {
+            results.push(match sent {
+                Ok(confirmed) => match timeout_at(deadline, confirmed).await {
+                    Ok(told) => told.unwrap_or_else(|_| Err(Self::closed())),
+                    Err(_) => Err(self.late(settings)),
+                },
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    fn late(&self, settings: &Settings) -> PublishError {
+        if self.is_blocked() {
+            PublishError::Blocked
+        } else {
+            PublishError::TimedOut(settings.publish_timeout)
+        }
+    }
+
+    /// Leaves it to be published. Answers who will tell of its confirm.
+    fn send(&self, outgoing: Outgoing, settings: &Settings) -> Result<Confirmed, PublishError> {
+        if let Destination::Retry { delay, .. } = &outgoing.destination
+            && !settings.delays.contains(delay)
+        {
+            return Err(PublishError::Invalid(
+                "there is no retry queue for this delay",
+            ));
+        }
         let properties = outgoing
             .properties
             .to_amqp()
@@ -87,11 +131,6 @@ impl Link {
         let exchange = short(&exchange)?;
         let routing_key = ShortString::try_new(key)
             .map_err(|_| PublishError::Invalid("routing key over 255 bytes"))?;
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| PublishError::Closed)?;
         let (told, confirmed) = oneshot::channel();
         let way = outgoing.destination.way();
         let job = Job {
@@ -102,13 +141,15 @@ impl Link {
             told,
         };
         self.leave(way, job);
-        confirmed.await.unwrap_or_else(|_| {
-            Err(Error::Lost {
-                doing: "publishing",
-                reason: "the connection is closed".into(),
-            }
-            .into())
-        })
+        Ok(confirmed)
+    }
+
+    fn closed() -> PublishError {
+        let lost = Error::Lost {
+            doing: "publishing",
+            reason: "the connection is closed".into(),
+        };
+        lost.into()
     }
 
     fn leave(&self, way: Destination, job: Job) {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::link::Link;
-use super::{Destination, Error, LinkState, Outgoing, PublishError, Settings};
+use super::{Error, LinkState, Outgoing, PublishError, Settings};
 
 /// A cheap handle; all clones share one connection. It connects on the first publish, and again on the first
 /// publish after a failure: one attempt, the caller retries.
@@ -61,33 +61,34 @@ impl Publisher {
     /// number may do so at once; at most [`Settings::max_in_flight`] are under way. Dropping the future gives up
     /// waiting: the message may be stored all the same.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), PublishError> {
+        let results = self.publish_all(vec![outgoing]).await;
+        results.into_iter().collect()
+    }
+
+    /// The same for several messages at once, with less ado: a result for each, in their order.
+    pub async fn publish_all(&self, outgoing: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
         let settings = &self.0.settings;
-        if let Destination::Retry { delay, .. } = &outgoing.destination
-            && !settings.delays.contains(delay)
-        {
-            return Err(PublishError::Invalid(
-                "there is no retry queue for this delay",
-            ));
-        }
         let deadline = Instant::now() + settings.publish_timeout;
-        let late = PublishError::TimedOut(settings.publish_timeout);
-        let Ok(link) = timeout_at(deadline, self.link()).await else {
-            return Err(late);
+        let all = |error: PublishError| outgoing.iter().map(|_| Err(error.clone())).collect();
+        let link = match timeout_at(deadline, self.link()).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => return all(error),
+            Err(_) => return all(PublishError::TimedOut(settings.publish_timeout)),
         };
-        let link = link?;
-        let result = match timeout_at(deadline, link.publish(outgoing, settings)).await {
-            Ok(result) => result,
-            Err(_) if link.is_blocked() => Err(PublishError::Blocked),
-            Err(_) => Err(late),
-        };
+        let results = link.publish(outgoing, settings, deadline).await;
         // A new connection finds out whether it was this one, and declares what is missing.
-        if let Err(
-            PublishError::TimedOut(_) | PublishError::Unroutable(_) | PublishError::Connection(_),
-        ) = result
-        {
+        let is_to_go = |result: &Result<(), PublishError>| {
+            matches!(
+                result,
+                Err(PublishError::TimedOut(_)
+                    | PublishError::Unroutable(_)
+                    | PublishError::Connection(_))
+            )
+        };
+        if results.iter().any(is_to_go) {
             link.retire();
         }
-        result
+        results
     }
 
     /// Waits for what is under way, closes the connection, and refuses everything after that.

@@ -67,6 +67,12 @@ impl HandedOver {
         }
     }
 
+    /// The next one that is there already.
+    pub(super) fn try_recv(&mut self) -> Option<(Promised, Place)> {
+        let first = self.interactive.try_recv();
+        first.or_else(|_| self.others.try_recv()).ok()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.interactive.is_empty() && self.others.is_empty()
     }

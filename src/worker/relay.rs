@@ -17,8 +17,10 @@ use crate::failpoint::failpoint;
 use crate::store::outbox::{self, Key, Promised};
 use crate::telemetry::metric;
 
-/// Messages whose confirms are awaited at once.
+/// Messages whose confirms are awaited at once, but for what is found in the outbox.
 const UNDER_WAY: usize = 256;
+/// Messages that go out together, at most: they are told of together too.
+const TOGETHER: usize = 64;
 /// Settled messages are marked together: once there are so many, at most so many, and none later than this.
 const MARKED_FROM: usize = 200;
 const MARKED_AT_MOST: usize = 2_000;
@@ -36,7 +38,7 @@ pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: 
     let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut keeping = worker.keeping.changes();
-    let mut under_way = FuturesUnordered::new();
+    let mut under_way = UnderWay::default();
     let mut clerk = Clerk::new(&worker);
     let mut settled = Settled::default();
     let mut trouble = Trouble::default();
@@ -47,21 +49,25 @@ pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: 
         tokio::select! {
             biased;
             _ = beats.tick() => {}
-            Some((key, published)) = under_way.next(), if !under_way.is_empty() => {
-                settled.sort(key, published, &mut trouble);
+            published = under_way.next(), if under_way.messages > 0 => {
+                for published in published {
+                    settled.sort(published, &mut trouble);
+                }
             }
             Some(left) = clerk.asking.next(), if !clerk.is_idle() => {
                 // As many as there may be at once: there are more. A broker that confirms sets the pace.
                 if left.len() >= settings.batch as usize {
                     ticks.reset_immediately();
                 }
+                let mut claimed = Vec::new();
                 for message in left {
                     failpoint!(RelayClaimed, else break);
-                    under_way.push(publish(&worker, message, None));
+                    claimed.push((message, None));
                 }
+                under_way.publish(&worker, claimed);
             }
             // Before the messages of merges that end now: where they never cease, what a crash left is due too.
-            _ = ticks.tick(), if under_way.len() < UNDER_WAY && !clerk.is_to_look && !stop.is_cancelled() => {
+            _ = ticks.tick(), if under_way.messages < UNDER_WAY && !clerk.is_to_look && !stop.is_cancelled() => {
                 if let Some(over) = trouble.fresh_until() {
                     ticks.reset_at(over.min(Instant::now() + settings.interval).into());
                 } else {
@@ -69,19 +75,61 @@ pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: 
                 }
             }
             Ok(()) = keeping.changed() => ticks.reset_immediately(),
-            Some((message, place)) = handed_over.recv(), if under_way.len() < UNDER_WAY => {
-                under_way.push(publish(&worker, message, Some(place)));
+            Some(first) = handed_over.recv(), if under_way.messages < UNDER_WAY => {
+                let room = UNDER_WAY - under_way.messages;
+                let more = std::iter::from_fn(|| handed_over.try_recv());
+                let all = std::iter::once(first).chain(more).take(room);
+                let all = all.map(|(message, place)| (message, Some(place))).collect();
+                under_way.publish(&worker, all);
             }
-            () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty()
+            () = stop.cancelled(), if under_way.messages == 0 && handed_over.is_empty()
                 && settled.len() == 0 && clerk.is_idle() => break,
         }
         if clerk.is_idle() {
             if clerk.is_to_look && !stop.is_cancelled() {
                 clerk.look();
-            } else if settled.are_due(under_way.is_empty()) {
+            } else if settled.are_due(under_way.messages == 0) {
                 clerk.mark(settled.take());
             }
         }
+    }
+}
+
+/// A message to be published, and its room in memory where it came from a merge of this worker's.
+type Due = (Promised, Option<Place>);
+type Published = (Key, Result<(), (&'static str, PublishError)>);
+
+/// Messages whose confirms are awaited, in parts that go out together.
+#[derive(Default)]
+struct UnderWay<'a> {
+    parts: FuturesUnordered<BoxFuture<'a, Vec<Published>>>,
+    messages: usize,
+}
+
+impl<'a> UnderWay<'a> {
+    /// Parts of one destination each: one that doesn't confirm keeps nobody waiting for the others.
+    fn publish(&mut self, worker: &'a Worker, messages: Vec<Due>) {
+        let mut parts: Vec<Vec<Due>> = Vec::new();
+        for due in messages {
+            let joins = |part: &&mut Vec<Due>| {
+                part.len() < TOGETHER && part[0].0.draft.destination == due.0.draft.destination
+            };
+            match parts.iter_mut().rev().find(joins) {
+                Some(part) => part.push(due),
+                None => parts.push(vec![due]),
+            }
+        }
+        for part in parts {
+            self.messages += part.len();
+            self.parts.push(publish(worker, part).boxed());
+        }
+    }
+
+    /// What became of the next part. Cancel-safe.
+    async fn next(&mut self) -> Vec<Published> {
+        let published = self.parts.next().await.unwrap_or_default();
+        self.messages -= published.len();
+        published
     }
 }
 
@@ -156,12 +204,7 @@ struct Settled {
 }
 
 impl Settled {
-    fn sort(
-        &mut self,
-        key: Key,
-        published: Result<(), (&'static str, PublishError)>,
-        trouble: &mut Trouble,
-    ) {
+    fn sort(&mut self, (key, published): Published, trouble: &mut Trouble) {
         match published {
             Ok(()) => {
                 trouble.passed();
@@ -217,22 +260,34 @@ const fn is_the_messages(error: &PublishError) -> bool {
     )
 }
 
-/// Says whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease. Until then
-/// it has its place.
-async fn publish(
-    worker: &Worker,
-    message: Promised,
-    _place: Option<Place>,
-) -> (Key, Result<(), (&'static str, PublishError)>) {
-    let key = message.key;
-    let destination = message.draft.destination.label();
-    failpoint!(RelayDue, else return (key, Err((destination, PublishError::Closed))));
-    let published = worker.publisher.publish(outgoing(message)).await;
-    if published.is_ok() {
-        failpoint!(RelayConfirmed, else return (key, Err((destination, PublishError::Closed))));
-        metric::outbox_published(destination);
+/// Says of each whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease. Until
+/// then it has its place.
+async fn publish(worker: &Worker, part: Vec<Due>) -> Vec<Published> {
+    let (mut published, mut keys) = (Vec::new(), Vec::new());
+    let (mut messages, mut places) = (Vec::new(), Vec::new());
+    for (message, place) in part {
+        let (key, destination) = (message.key, message.draft.destination.label());
+        let failed = Err((destination, PublishError::Closed));
+        failpoint!(RelayDue, else {
+            published.push((key, failed));
+            continue;
+        });
+        keys.push((key, destination, failed));
+        places.push(place);
+        messages.push(outgoing(message));
     }
-    (key, published.map_err(|error| (destination, error)))
+    let results = worker.publisher.publish_all(messages).await;
+    for ((key, destination, failed), result) in keys.into_iter().zip(results) {
+        if result.is_ok() {
+            failpoint!(RelayConfirmed, else {
+                published.push((key, failed));
+                continue;
+            });
+            metric::outbox_published(destination);
+        }
+        published.push((key, result.map_err(|error| (destination, error))));
+    }
+    published
 }
 
 fn outgoing(message: Promised) -> Outgoing {

@@ -1,6 +1,6 @@
 //! The way back to a lane.
 
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::Letter;
 use crate::broker::link::Link;
@@ -42,12 +42,9 @@ impl Replay {
                 ..properties.handed_on()
             },
         };
-        let limit = self.settings.publish_timeout;
-        match timeout(limit, self.link.publish(outgoing, &self.settings)).await {
-            Ok(result) => result,
-            Err(_) if self.link.is_blocked() => Err(PublishError::Blocked),
-            Err(_) => Err(PublishError::TimedOut(limit)),
-        }
+        let deadline = Instant::now() + self.settings.publish_timeout;
+        let publishing = self.link.publish(vec![outgoing], &self.settings, deadline);
+        publishing.await.into_iter().collect()
     }
 
     /// Closes the connection.
