@@ -116,13 +116,17 @@ macro_rules! failpoint {
     };
 }
 
-/// Nothing: a constant is worked out by the compiler. It only says that there is such a point.
+/// Nothing: a constant is worked out by the compiler. It says that there is such a point, and what would be done is
+/// checked like all code.
 #[cfg(not(debug_assertions))]
 macro_rules! failpoint {
     ($point:ident $(, else $otherwise:expr)?) => {
         const {
             let _ = $crate::failpoint::Point::$point;
         }
+        $(if false {
+            $otherwise
+        })?
     };
 }
 
