@@ -9,6 +9,7 @@ mod measures;
 mod options;
 mod procedure;
 mod process;
+mod processor;
 mod report;
 mod servers;
 mod sizes;

@@ -19,6 +19,7 @@ mod settle;
 mod sweep;
 mod taking;
 mod trouble;
+mod under_way;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -9,18 +9,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
-use super::hand_over::{HandedOver, Place};
+use super::hand_over::HandedOver;
 use super::outbox::{count, left_behind, mark, tidy};
 use super::trouble::Trouble;
-use crate::broker::{Destination, Lane, Outgoing, Properties, PublishError};
+use super::under_way::{Published, UnderWay};
+use crate::broker::PublishError;
 use crate::failpoint::failpoint;
-use crate::store::outbox::{self, Key, Promised};
+use crate::store::outbox::{Key, Promised};
 use crate::telemetry::metric;
 
-/// Messages whose confirms are awaited at once, but for what is found in the outbox.
-const UNDER_WAY: usize = 256;
-/// Messages that go out together, at most: they are told of together too.
-const TOGETHER: usize = 64;
 /// Settled messages are marked together: once there are so many, at most so many, and none later than this.
 const MARKED_FROM: usize = 200;
 const MARKED_AT_MOST: usize = 2_000;
@@ -49,7 +46,7 @@ pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: 
         tokio::select! {
             biased;
             _ = beats.tick() => {}
-            published = under_way.next(), if under_way.messages > 0 => {
+            published = under_way.next(), if !under_way.is_empty() => {
                 for published in published {
                     settled.sort(published, &mut trouble);
                 }
@@ -67,7 +64,7 @@ pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: 
                 under_way.publish(&worker, claimed);
             }
             // Before the messages of merges that end now: where they never cease, what a crash left is due too.
-            _ = ticks.tick(), if under_way.messages < UNDER_WAY && !clerk.is_to_look && !stop.is_cancelled() => {
+            _ = ticks.tick(), if under_way.room() > 0 && !clerk.is_to_look && !stop.is_cancelled() => {
                 if let Some(over) = trouble.fresh_until() {
                     ticks.reset_at(over.min(Instant::now() + settings.interval).into());
                 } else {
@@ -75,61 +72,22 @@ pub(super) async fn run(worker: Arc<Worker>, mut handed_over: HandedOver, stop: 
                 }
             }
             Ok(()) = keeping.changed() => ticks.reset_immediately(),
-            Some(first) = handed_over.recv(), if under_way.messages < UNDER_WAY => {
-                let room = UNDER_WAY - under_way.messages;
+            Some(first) = handed_over.recv(), if under_way.room() > 0 => {
                 let more = std::iter::from_fn(|| handed_over.try_recv());
-                let all = std::iter::once(first).chain(more).take(room);
+                let all = std::iter::once(first).chain(more).take(under_way.room());
                 let all = all.map(|(message, place)| (message, Some(place))).collect();
                 under_way.publish(&worker, all);
             }
-            () = stop.cancelled(), if under_way.messages == 0 && handed_over.is_empty()
+            () = stop.cancelled(), if under_way.is_empty() && handed_over.is_empty()
                 && settled.len() == 0 && clerk.is_idle() => break,
         }
         if clerk.is_idle() {
             if clerk.is_to_look && !stop.is_cancelled() {
                 clerk.look();
-            } else if settled.are_due(under_way.messages == 0) {
+            } else if settled.are_due(under_way.is_empty()) {
                 clerk.mark(settled.take());
             }
         }
-    }
-}
-
-/// A message to be published, and its room in memory where it came from a merge of this worker's.
-type Due = (Promised, Option<Place>);
-type Published = (Key, Result<(), (&'static str, PublishError)>);
-
-/// Messages whose confirms are awaited, in parts that go out together.
-#[derive(Default)]
-struct UnderWay<'a> {
-    parts: FuturesUnordered<BoxFuture<'a, Vec<Published>>>,
-    messages: usize,
-}
-
-impl<'a> UnderWay<'a> {
-    /// Parts of one destination each: one that doesn't confirm keeps nobody waiting for the others.
-    fn publish(&mut self, worker: &'a Worker, messages: Vec<Due>) {
-        let mut parts: Vec<Vec<Due>> = Vec::new();
-        for due in messages {
-            let joins = |part: &&mut Vec<Due>| {
-                part.len() < TOGETHER && part[0].0.draft.destination == due.0.draft.destination
-            };
-            match parts.iter_mut().rev().find(joins) {
-                Some(part) => part.push(due),
-                None => parts.push(vec![due]),
-            }
-        }
-        for part in parts {
-            self.messages += part.len();
-            self.parts.push(publish(worker, part).boxed());
-        }
-    }
-
-    /// What became of the next part. Cancel-safe.
-    async fn next(&mut self) -> Vec<Published> {
-        let published = self.parts.next().await.unwrap_or_default();
-        self.messages -= published.len();
-        published
     }
 }
 
@@ -258,68 +216,4 @@ const fn is_the_messages(error: &PublishError) -> bool {
         error,
         PublishError::Unroutable(_) | PublishError::Nacked(_) | PublishError::Invalid(_)
     )
-}
-
-/// Says of each whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease. Until
-/// then it has its place.
-async fn publish(worker: &Worker, part: Vec<Due>) -> Vec<Published> {
-    let (mut published, mut keys) = (Vec::new(), Vec::new());
-    let (mut messages, mut places) = (Vec::new(), Vec::new());
-    for (message, place) in part {
-        let (key, destination) = (message.key, message.draft.destination.label());
-        let failed = Err((destination, PublishError::Closed));
-        failpoint!(RelayDue, else {
-            published.push((key, failed));
-            continue;
-        });
-        keys.push((key, destination, failed));
-        places.push(place);
-        messages.push(outgoing(message));
-    }
-    let results = worker.publisher.publish_all(messages).await;
-    for ((key, destination, failed), result) in keys.into_iter().zip(results) {
-        if result.is_ok() {
-            failpoint!(RelayConfirmed, else {
-                published.push((key, failed));
-                continue;
-            });
-            metric::outbox_published(destination);
-        }
-        published.push((key, result.map_err(|error| (destination, error))));
-    }
-    published
-}
-
-fn outgoing(message: Promised) -> Outgoing {
-    let draft = message.draft;
-    let header = |name: &str| {
-        let value = draft.headers.as_ref()?.get(name)?.as_str()?;
-        Some(value.to_owned())
-    };
-    // A request's lane is its routing key; one that this version doesn't know is nobody's to wait for.
-    let to = draft.routing_key.parse().unwrap_or(Lane::Bulk);
-    let is_request = draft.destination == outbox::Destination::Request;
-    Outgoing {
-        destination: match draft.destination {
-            outbox::Destination::Deletion => Destination::Deletion,
-            outbox::Destination::Event => Destination::Event(draft.routing_key.clone()),
-            outbox::Destination::Dead => Destination::Dead,
-            outbox::Destination::Request => Destination::Lane(to),
-        },
-        properties: Properties {
-            message_id: Some(draft.message_id.clone()),
-            correlation_id: message.correlation_id,
-            traceparent: message.traceparent,
-            lane: header("x-lane")
-                .and_then(|lane| lane.parse().ok())
-                .or(is_request.then_some(to)),
-            attempts: header("x-attempts").and_then(|attempts| attempts.parse().ok()),
-            enqueued_again: header("x-enqueued-again").and_then(|times| times.parse().ok()),
-            reason: header("x-reason"),
-            detail: header("x-detail"),
-            dead_since: header("x-dead-since").and_then(|time| time.parse().ok()),
-            ..Properties::default()
-        },
-        body: draft.body.into_bytes(),
-    }
 }

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Executor as _};
 use super::{Batch, Desk};
 
 impl Desk {
-    /// Seconds for all users of a batch, over a connection that is open already.
+    /// Seconds for all users of a batch, in one transaction, over a connection that is open already.
     pub async fn move_raw(&self, batch: &Batch) -> Result<f64> {
         let mut connection = self.pool.acquire().await?;
         // As the worker asks for: a plan by index, whatever is known of users that were just loaded.
@@ -17,6 +17,7 @@ impl Desk {
             .await?;
         connection.ping().await?;
         let began = Instant::now();
+        let mut tx = connection.begin().await?;
         for &source in &batch.sources {
             let done = sqlx::query(
                 "WITH moved AS (
@@ -30,7 +31,7 @@ impl Desk {
             .bind(source)
             .bind(source + 1)
             .bind(uuid::Uuid::now_v7())
-            .execute(&mut *connection)
+            .execute(&mut *tx)
             .await?;
             let moved = i64::try_from(done.rows_affected())?;
             ensure!(
@@ -38,6 +39,7 @@ impl Desk {
                 "the yardstick moved {moved} tickets"
             );
         }
+        tx.commit().await?;
         Ok(began.elapsed().as_secs_f64())
     }
 }

@@ -26,7 +26,9 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
         .await?
         .stop()
         .await?;
-    let pace = rates::lane(servers, &desk, &queues, BULK, calibration).await?;
+    let pace = rates::lane(servers, &desk, &queues, BULK, calibration)
+        .await?
+        .rate;
     let backlog = enough(pace, seconds);
 
     // 50th and 99th percentile of each round, in milliseconds.
