@@ -22,6 +22,12 @@ pub async fn run(servers: &Servers, sizes: &Sizes, report: &mut Report) -> Resul
 
     // Half of them for each lane: those of users first, then what fills the queue.
     let batch = desk.batch(settled, SMALL).await?;
+    // Numbers on both sides, so that the plans are read that tell whether they are one (rule P1).
+    desk.run(
+        "INSERT INTO helpdesk.user_identities (account_id, user_id, kind, value)
+         SELECT 1, user_id + 1, 'phone', '+4940' || 100000000 + user_id FROM helpdesk.user_identities WHERE kind = 'phone'",
+    )
+    .await?;
     let broker = &servers.broker;
     let users = batch.sources.chunks(settled / 2);
     for (queue, users) in [&queues.interactive, &queues.bulk].into_iter().zip(users) {
