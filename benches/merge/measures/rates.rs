@@ -14,8 +14,10 @@ use crate::worker::{Queues, Worker};
 
 /// Clients of the procedure; the last number is what the goals are about.
 const CLIENTS: [usize; 3] = [1, 4, 16];
+/// A part of the processor time.
+type Part = fn(Taken) -> f64;
 /// Who takes part.
-const PARTS: [(&str, fn(Taken) -> f64); 3] = [
+const PARTS: [(&str, Part); 3] = [
     ("PostgreSQL", |taken| taken.database),
     ("RabbitMQ", |taken| taken.broker),
     ("user-merge", |taken| taken.worker),
@@ -176,13 +178,13 @@ fn put(rates: &Rates, lanes: [bool; 2], report: &mut Report) {
 
 /// Where the time goes, and how much faster it could be with parts that cost nothing.
 fn limits(section: &mut Section<'_>, lane: &[Lane], celery: &[f64]) {
-    let each = |of: fn(Taken) -> f64| lane.iter().map(|lane| of(lane.taken)).collect::<Vec<_>>();
+    let each = |of: Part| lane.iter().map(|lane| of(lane.taken)).collect::<Vec<_>>();
     for (name, of) in PARTS {
         let what = format!("processor time a merge: {name}");
         section.figure(&what, "µs", Spread::of(&each(of)));
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let bound = |of: fn(Taken) -> f64| {
+    let bound = |of: Part| {
         let rates: Vec<f64> = each(of)
             .iter()
             .map(|each| float(cores) * 1e6 / each)

@@ -129,7 +129,12 @@ pub async fn settle(
         return Err(Error::Fenced);
     }
     Error::expect_rows("outbox rows", count(bodies.len()), count(row.ids.len()))?;
-    let mut ids = row.ids.into_iter();
+    Ok(with_ids(settlements, row.ids))
+}
+
+/// The messages of each, under the ids of their rows, which come in the same order.
+fn with_ids(settlements: Vec<Settlement<'_>>, ids: Vec<i64>) -> Vec<Vec<Promised>> {
+    let mut ids = ids.into_iter();
     let each = settlements.into_iter().map(|settlement| {
         let Settlement {
             envelope,
@@ -141,7 +146,7 @@ pub async fn settle(
         drafts.push(event);
         Promised::pair_up(envelope, record.id, drafts, &mut ids)
     });
-    Ok(each.collect())
+    each.collect()
 }
 
 impl Settlement<'_> {
