@@ -18,7 +18,7 @@ use crate::process::{PROGRAM, output};
 use crate::servers::Servers;
 pub use load::{Batch, request};
 pub use rich::SOURCE as RICH_SOURCE;
-pub use wide::Wide;
+pub use wide::{MANY, Wide};
 
 pub struct Desk {
     pub url: String,

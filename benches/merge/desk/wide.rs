@@ -7,7 +7,7 @@ use crate::servers::Servers;
 use crate::sizes::SMALL;
 
 /// Tickets of a user of whom there are few.
-const MANY: i64 = 1_000;
+pub const MANY: i64 = 1_000;
 const FIRST_LARGE: i64 = 10_000_000;
 const FIRST_SMALL: i64 = 20_000_000;
 
