@@ -40,6 +40,47 @@ async fn what_is_confirmed_is_stored_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn each_of_several_has_a_result_of_its_own() {
+    let broker = TestBroker::declared().await;
+    let publisher = broker.publisher();
+    publisher.connect().await.unwrap();
+    broker.delete_queue(broker.lane(Lane::Bulk)).await;
+    let delay = std::time::Duration::from_secs(77);
+    let lane = Lane::Bulk;
+    let all = [
+        INTERACTIVE,
+        BULK,
+        Destination::Retry { delay, lane },
+        INTERACTIVE,
+    ];
+    let all = (0..).zip(all).map(|(n, to)| message(to, &n.to_string()));
+    let results = publisher.publish_all(all.collect()).await;
+    assert!(
+        matches!(
+            results[..],
+            [
+                Ok(()),
+                Err(PublishError::Unroutable(_)),
+                Err(PublishError::Invalid(_)),
+                Ok(())
+            ]
+        ),
+        "{results:?}"
+    );
+    broker.ready(broker.lane(Lane::Interactive), 2).await;
+    publisher.close().await;
+    let results = publisher.publish_all(vec![message(BULK, "late"); 2]).await;
+    assert!(
+        matches!(
+            results[..],
+            [Err(PublishError::Closed), Err(PublishError::Closed)]
+        ),
+        "{results:?}"
+    );
+    broker.end().await;
+}
+
+#[tokio::test]
 async fn an_exchange_that_is_gone_is_declared_anew() {
     let broker = TestBroker::declared().await;
     let publisher = broker.publisher();
