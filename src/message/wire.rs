@@ -53,7 +53,10 @@ pub(super) struct UnsupportedVersion;
 pub(super) fn to_json(message: &impl Serialize) -> Vec<u8> {
     // Only a failing writer, a map with keys that aren't strings or a failing `Serialize` could
     // break this; the messages have none of them.
-    serde_json::to_vec(message).expect("a message of plain fields is always JSON")
+    let mut json = serde_json::to_vec(message).expect("a message of plain fields is always JSON");
+    // Very many wait at once for the broker, and the buffer may be twice the message.
+    json.shrink_to_fit();
+    json
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Connections to PostgreSQL, with the limits that every one of them carries.
 
+use std::future::ready;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -88,6 +89,12 @@ pub fn connect(url: &str, options: &Options) -> Result<Pool> {
                 }
                 Ok(true)
             })
+        })
+        // The client keeps room for the largest message that it ever sent over a connection. Those of a batch are large,
+        // and come to every connection in turn.
+        .after_release(|connection, _| {
+            connection.shrink_buffers();
+            Box::pin(ready(Ok(true)))
         })
         .connect_lazy_with(connect);
     Ok(pool)
