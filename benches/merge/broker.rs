@@ -144,10 +144,14 @@ impl Broker {
         let mut left: HashSet<i64> = due.iter().copied().collect();
         while !left.is_empty() {
             let user = next_deletion(&mut deletions).await?;
-            ensure!(
-                left.remove(&user),
-                "{queue}: user {user} was not due, or came twice"
-            );
+            if !left.remove(&user) {
+                let what = if due.contains(&user) {
+                    "came twice: the broker confirmed too late, or a lease ran out"
+                } else {
+                    "was not due"
+                };
+                bail!("{queue}: user {user} {what}");
+            }
         }
         ensure!(
             self.depth(queue).await? == 0,
