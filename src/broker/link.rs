@@ -11,13 +11,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::declare::short;
 use super::window::{self, Job};
-use super::{Connection, Destination, Error, LinkState, Outgoing, PublishError, Settings, declare};
+use super::{
+    Connection, Destination, Error, Lane, LinkState, Outgoing, PublishError, Settings, declare,
+};
 
-/// A connection in confirm mode. Each destination has a channel of its own: one whose queue doesn't confirm, or is
-/// gone, holds up no other.
+/// A connection in confirm mode. Each destination has channels of its own: one whose queue doesn't confirm, or is gone,
+/// holds up no other. It has one for the bulk lane and one for all else, which doesn't wait for a backfill's confirms.
 pub(super) struct Link {
     pub(super) connection: Arc<Connection>,
-    ways: Mutex<HashMap<Destination, Way>>,
+    ways: Mutex<HashMap<(Lane, Destination), Way>>,
     permits: Semaphore,
     capacity: u32,
     retired: AtomicBool,
@@ -80,6 +82,7 @@ impl Link {
     pub(super) async fn publish(
         &self,
         outgoing: Vec<Outgoing>,
+        lane: Lane,
         settings: &Settings,
         deadline: Instant,
     ) -> Vec<Result<(), PublishError>> {
@@ -91,7 +94,9 @@ impl Link {
             Ok(Err(_)) => return all(PublishError::Closed),
             Err(_) => return all(self.late(settings)),
         };
-        let sent = outgoing.into_iter().map(|one| self.send(one, settings));
+        let sent = outgoing
+            .into_iter()
+            .map(|one| self.send(one, lane, settings));
         let sent: Vec<_> = sent.collect();
         let mut results = Vec::with_capacity(sent.len());
         for sent in sent {
@@ -115,7 +120,12 @@ impl Link {
     }
 
     /// Leaves it to be published. Answers who will tell of its confirm.
-    fn send(&self, outgoing: Outgoing, settings: &Settings) -> Result<Confirmed, PublishError> {
+    fn send(
+        &self,
+        outgoing: Outgoing,
+        lane: Lane,
+        settings: &Settings,
+    ) -> Result<Confirmed, PublishError> {
         if let Destination::Retry { delay, .. } = &outgoing.destination
             && !settings.delays.contains(delay)
         {
@@ -132,7 +142,7 @@ impl Link {
         let routing_key = ShortString::try_new(key)
             .map_err(|_| PublishError::Invalid("routing key over 255 bytes"))?;
         let (told, confirmed) = oneshot::channel();
-        let way = outgoing.destination.way();
+        let way = (lane, outgoing.destination.way());
         let job = Job {
             outgoing,
             exchange,
@@ -152,7 +162,7 @@ impl Link {
         lost.into()
     }
 
-    fn leave(&self, way: Destination, job: Job) {
+    fn leave(&self, way: (Lane, Destination), job: Job) {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let way = ways.entry(way).or_insert_with(|| {
             let (jobs, waiting) = mpsc::unbounded_channel();

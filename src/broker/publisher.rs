@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::link::Link;
-use super::{Error, LinkState, Outgoing, PublishError, Settings};
+use super::{Error, Lane, LinkState, Outgoing, PublishError, Settings};
 
 /// A cheap handle; all clones share one connection. It connects on the first publish, and again on the first
 /// publish after a failure: one attempt, the caller retries.
@@ -61,12 +61,17 @@ impl Publisher {
     /// number may do so at once; at most [`Settings::max_in_flight`] are under way. Dropping the future gives up
     /// waiting: the message may be stored all the same.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), PublishError> {
-        let results = self.publish_all(vec![outgoing]).await;
+        let results = self.publish_all(vec![outgoing], Lane::Interactive).await;
         results.into_iter().collect()
     }
 
-    /// The same for several messages at once, with less ado: a result for each, in their order.
-    pub async fn publish_all(&self, outgoing: Vec<Outgoing>) -> Vec<Result<(), PublishError>> {
+    /// The same for several messages at once, with less ado: a result for each, in their order. What is published for
+    /// the bulk lane keeps nothing else waiting.
+    pub async fn publish_all(
+        &self,
+        outgoing: Vec<Outgoing>,
+        lane: Lane,
+    ) -> Vec<Result<(), PublishError>> {
         let settings = &self.0.settings;
         let deadline = Instant::now() + settings.publish_timeout;
         let all = |error: PublishError| outgoing.iter().map(|_| Err(error.clone())).collect();
@@ -75,7 +80,7 @@ impl Publisher {
             Ok(Err(error)) => return all(error),
             Err(_) => return all(PublishError::TimedOut(settings.publish_timeout)),
         };
-        let results = link.publish(outgoing, settings, deadline).await;
+        let results = link.publish(outgoing, lane, settings, deadline).await;
         // A new connection finds out whether it was this one, and declares what is missing.
         let is_to_go = |result: &Result<(), PublishError>| {
             matches!(

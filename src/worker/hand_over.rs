@@ -1,6 +1,7 @@
-//! What commits have just promised, on its way from the lanes to the relay. There is room for so much of it, and a
-//! lane begins nothing new while a quarter of that is taken: otherwise a lane that merges faster than the broker confirms
-//! would leave ever more in the outbox, to be published a lease later.
+//! What commits have just promised, on its way from the lanes to the relay. There is room for so much of a lane's, and it
+//! begins nothing new while a quarter of that is taken: otherwise a lane that merges faster than the broker confirms would
+//! leave ever more in the outbox, to be published a lease later. Each lane has a room of its own: what a backfill promises
+//! keeps nobody interactive from beginning.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +12,33 @@ use tokio::time::sleep;
 use crate::broker::{Lane, LinkState};
 use crate::store::outbox::Promised;
 
-/// Messages in memory that are not confirmed, at most; what finds no room waits in the outbox.
-const WAITING: usize = 4_096;
-/// With so many of them nothing new is begun. What is at work by then has the rest.
+/// A lane's messages in memory that are not confirmed, at most; what finds no room waits in the outbox.
+const WAITING: usize = 2_048;
+/// With so many of them the lane begins nothing new. What is at work by then has the rest.
 const BUSY: usize = WAITING / 4;
 
 /// Where a merge leaves what its commit has promised.
 pub(super) struct HandOver {
-    interactive: mpsc::UnboundedSender<(Promised, Place)>,
-    others: mpsc::UnboundedSender<(Promised, Place)>,
+    interactive: Room,
+    bulk: Room,
+}
+
+/// A lane's.
+struct Room {
+    lane: Lane,
+    messages: mpsc::UnboundedSender<(Promised, Place)>,
     taken: Arc<watch::Sender<usize>>,
 }
 
-/// One message's room, until it is dropped.
-pub(super) struct Place(Arc<watch::Sender<usize>>);
+/// One message's place in its lane's room, until it is dropped.
+pub(super) struct Place {
+    pub lane: Lane,
+    taken: Arc<watch::Sender<usize>>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.send_if_modified(|taken| {
+        self.taken.send_if_modified(|taken| {
             *taken -= 1;
             *taken + 1 == BUSY
         });
@@ -38,23 +48,17 @@ impl Drop for Place {
 /// Where the relay finds it: what somebody waits for first.
 pub(super) struct HandedOver {
     interactive: mpsc::UnboundedReceiver<(Promised, Place)>,
-    others: mpsc::UnboundedReceiver<(Promised, Place)>,
+    bulk: mpsc::UnboundedReceiver<(Promised, Place)>,
 }
 
 pub(super) fn channel() -> (HandOver, HandedOver) {
-    let (interactive, first) = mpsc::unbounded_channel();
-    let (others, second) = mpsc::unbounded_channel();
-    let taken = Arc::new(watch::Sender::new(0));
-    let hand_over = HandOver {
-        interactive,
-        others,
-        taken,
-    };
+    let (interactive, first) = Room::new(Lane::Interactive);
+    let (bulk, second) = Room::new(Lane::Bulk);
     let handed_over = HandedOver {
         interactive: first,
-        others: second,
+        bulk: second,
     };
-    (hand_over, handed_over)
+    (HandOver { interactive, bulk }, handed_over)
 }
 
 impl HandedOver {
@@ -63,32 +67,66 @@ impl HandedOver {
         tokio::select! {
             biased;
             Some(message) = self.interactive.recv() => Some(message),
-            message = self.others.recv() => message,
+            message = self.bulk.recv() => message,
         }
     }
 
     /// The next one that is there already.
     pub(super) fn try_recv(&mut self) -> Option<(Promised, Place)> {
         let first = self.interactive.try_recv();
-        first.or_else(|_| self.others.try_recv()).ok()
+        first.or_else(|_| self.bulk.try_recv()).ok()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.interactive.is_empty() && self.others.is_empty()
+        self.interactive.is_empty() && self.bulk.is_empty()
     }
 }
 
 impl HandOver {
+    const fn of(&self, lane: Lane) -> &Room {
+        match lane {
+            Lane::Interactive => &self.interactive,
+            Lane::Bulk => &self.bulk,
+        }
+    }
+
     /// Never waits: a message that finds no room stays in the outbox, whence the relay takes it.
     pub(super) fn promised(&self, lane: Lane, promised: Vec<Promised>) {
-        let sender = match lane {
-            Lane::Interactive => &self.interactive,
-            Lane::Bulk => &self.others,
-        };
+        let room = self.of(lane);
         for message in promised {
-            let Some(place) = self.place() else { return };
-            drop(sender.send((message, place)));
+            let Some(place) = room.place() else { return };
+            drop(room.messages.send((message, place)));
         }
+    }
+
+    /// Waits until this lane may begin something new. But where the broker is away there will be no room: what is
+    /// promised waits in the outbox then, and nobody waits here; nor for longer than a publish may take.
+    pub(super) async fn room(
+        &self,
+        lane: Lane,
+        mut link: watch::Receiver<LinkState>,
+        patience: Duration,
+    ) {
+        let mut taken = self.of(lane).taken.subscribe();
+        tokio::select! {
+            biased;
+            _ = taken.wait_for(|taken| *taken < BUSY) => {}
+            _ = link.wait_for(|link| *link != LinkState::Up) => {}
+            () = sleep(patience) => {}
+        }
+    }
+}
+
+impl Room {
+    fn new(lane: Lane) -> (Self, mpsc::UnboundedReceiver<(Promised, Place)>) {
+        let (messages, receiver) = mpsc::unbounded_channel();
+        let taken = Arc::new(watch::Sender::new(0));
+        let room = Self {
+            lane,
+            messages,
+            taken,
+        };
+        (room, receiver)
     }
 
     fn place(&self) -> Option<Place> {
@@ -98,19 +136,10 @@ impl HandOver {
             *taken += usize::from(is_room);
             false
         });
-        is_room.then(|| Place(self.taken.clone()))
-    }
-
-    /// Waits until something new may be begun. But where the broker is away there will be no room: what is promised
-    /// waits in the outbox then, and nobody waits here; nor for longer than a publish may take.
-    pub(super) async fn room(&self, mut link: watch::Receiver<LinkState>, patience: Duration) {
-        let mut taken = self.taken.subscribe();
-        tokio::select! {
-            biased;
-            _ = taken.wait_for(|taken| *taken < BUSY) => {}
-            _ = link.wait_for(|link| *link != LinkState::Up) => {}
-            () = sleep(patience) => {}
-        }
+        is_room.then(|| Place {
+            lane: self.lane,
+            taken: self.taken.clone(),
+        })
     }
 }
 
@@ -149,14 +178,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_new_is_begun_while_the_relay_is_busy() {
+    async fn a_lane_begins_nothing_new_while_the_relay_is_busy_with_what_it_promised() {
         let (hand_over, mut relay) = channel();
         let up = watch::Sender::new(LinkState::Up);
         hand_over.promised(Lane::Bulk, vec![message(); BUSY - 1]);
-        hand_over.room(up.subscribe(), LONG).now_or_never().unwrap();
+        hand_over
+            .room(Lane::Bulk, up.subscribe(), LONG)
+            .now_or_never()
+            .unwrap();
         hand_over.promised(Lane::Bulk, vec![message()]);
-        let mut waits = Box::pin(hand_over.room(up.subscribe(), LONG));
+        let mut waits = Box::pin(hand_over.room(Lane::Bulk, up.subscribe(), LONG));
         assert!(waits.as_mut().now_or_never().is_none());
+        let interactive = hand_over.room(Lane::Interactive, up.subscribe(), LONG);
+        interactive.now_or_never().unwrap();
         // Taken up is not confirmed.
         let confirmed = relay.recv().await.unwrap();
         assert!(waits.as_mut().now_or_never().is_none());
@@ -185,15 +219,15 @@ mod tests {
         let (hand_over, mut relay) = channel();
         hand_over.promised(Lane::Bulk, vec![message(); WAITING + 10]);
         let link = watch::Sender::new(LinkState::Up);
-        let mut waits = Box::pin(hand_over.room(link.subscribe(), LONG));
+        let mut waits = Box::pin(hand_over.room(Lane::Bulk, link.subscribe(), LONG));
         assert!(waits.as_mut().now_or_never().is_none());
         link.send_replace(LinkState::Blocked);
         waits.now_or_never().unwrap();
         // It is up, and confirms nothing.
         link.send_replace(LinkState::Up);
-        hand_over.room(link.subscribe(), LONG).await;
+        hand_over.room(Lane::Bulk, link.subscribe(), LONG).await;
         let mut kept = 0;
-        while relay.others.try_recv().is_ok() {
+        while relay.bulk.try_recv().is_ok() {
             kept += 1;
         }
         assert_eq!(kept, WAITING, "the rest waits in the outbox");

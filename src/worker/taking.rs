@@ -230,7 +230,7 @@ impl Consuming {
             worker.precedence.give_way(self.lane, since, busy).await;
         }
         let (link, patience) = (worker.publisher.state(), worker.broker.publish_timeout);
-        worker.hand_over.room(link, patience).await;
+        worker.hand_over.room(self.lane, link, patience).await;
         hand.ok()
     }
 

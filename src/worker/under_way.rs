@@ -53,12 +53,14 @@ impl<'a> UnderWay<'a> {
     }
 }
 
-/// Of one destination each: one that doesn't confirm keeps nobody waiting for the others.
+/// Of one destination each: one that doesn't confirm keeps nobody waiting for the others. And of one lane.
 fn parts(messages: Vec<Due>) -> Vec<Vec<Due>> {
     let mut parts: Vec<Vec<Due>> = Vec::new();
     for due in messages {
         let joins = |part: &&mut Vec<Due>| {
-            part.len() < TOGETHER && part[0].0.draft.destination == due.0.draft.destination
+            part.len() < TOGETHER
+                && part[0].0.draft.destination == due.0.draft.destination
+                && lane(&part[0]) == lane(&due)
         };
         match parts.iter_mut().find(joins) {
             Some(part) => part.push(due),
@@ -68,9 +70,15 @@ fn parts(messages: Vec<Due>) -> Vec<Vec<Due>> {
     parts
 }
 
+/// What was found in the outbox is late already.
+fn lane((_, place): &Due) -> Lane {
+    place.as_ref().map_or(Lane::Bulk, |place| place.lane)
+}
+
 /// Says of each whether the broker has confirmed; otherwise the row stays, and is claimed again after its lease. Until
 /// then it has its place.
 async fn publish(worker: &Worker, part: Vec<Due>) -> Vec<Published> {
+    let lane = lane(&part[0]);
     let (mut published, mut keys) = (Vec::new(), Vec::new());
     let (mut messages, mut places) = (Vec::new(), Vec::new());
     for (message, place) in part {
@@ -84,7 +92,7 @@ async fn publish(worker: &Worker, part: Vec<Due>) -> Vec<Published> {
         places.push(place);
         messages.push(outgoing(message));
     }
-    let results = worker.publisher.publish_all(messages).await;
+    let results = worker.publisher.publish_all(messages, lane).await;
     for ((key, destination, failed), result) in keys.into_iter().zip(results) {
         if result.is_ok() {
             failpoint!(RelayConfirmed, else {
@@ -137,6 +145,7 @@ mod tests {
     use super::*;
     use crate::domain::{AccountId, MergeId};
     use crate::store::outbox::Draft;
+    use crate::worker::hand_over;
 
     fn message(id: i64, destination: Destination) -> Due {
         let promised = Promised {
@@ -182,5 +191,23 @@ mod tests {
             part.iter()
                 .all(|(message, _)| message.draft.destination == first)
         }));
+    }
+
+    #[test]
+    fn a_part_is_of_one_lane() {
+        let (hand_over, mut handed_over) = hand_over::channel();
+        for (lane, id) in [(Lane::Bulk, 1), (Lane::Interactive, 2), (Lane::Bulk, 3)] {
+            hand_over.promised(lane, vec![message(id, Destination::Deletion).0]);
+        }
+        let own = std::iter::from_fn(|| handed_over.try_recv());
+        let own = own.map(|(message, place)| (message, Some(place)));
+        let left_behind = message(4, Destination::Deletion);
+        let parts = parts(own.chain([left_behind]).collect());
+        let ids: Vec<Vec<i64>> = parts
+            .iter()
+            .map(|part| part.iter().map(|(message, _)| message.key.id).collect())
+            .collect();
+        assert_eq!(ids, [vec![2], vec![1, 3, 4]]);
+        assert!(lane(&parts[0][0]) == Lane::Interactive && lane(&parts[1][0]) == Lane::Bulk);
     }
 }

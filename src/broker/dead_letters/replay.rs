@@ -43,7 +43,9 @@ impl Replay {
             },
         };
         let deadline = Instant::now() + self.settings.publish_timeout;
-        let publishing = self.link.publish(vec![outgoing], &self.settings, deadline);
+        let publishing = self
+            .link
+            .publish(vec![outgoing], lane, &self.settings, deadline);
         publishing.await.into_iter().collect()
     }
 

@@ -54,7 +54,7 @@ async fn each_of_several_has_a_result_of_its_own() {
         INTERACTIVE,
     ];
     let all = (0..).zip(all).map(|(n, to)| message(to, &n.to_string()));
-    let results = publisher.publish_all(all.collect()).await;
+    let results = publisher.publish_all(all.collect(), Lane::Bulk).await;
     assert!(
         matches!(
             results[..],
@@ -69,7 +69,9 @@ async fn each_of_several_has_a_result_of_its_own() {
     );
     broker.ready(broker.lane(Lane::Interactive), 2).await;
     publisher.close().await;
-    let results = publisher.publish_all(vec![message(BULK, "late"); 2]).await;
+    let results = publisher
+        .publish_all(vec![message(BULK, "late"); 2], Lane::Bulk)
+        .await;
     assert!(
         matches!(
             results[..],
