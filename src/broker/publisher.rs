@@ -65,8 +65,8 @@ impl Publisher {
         results.into_iter().collect()
     }
 
-    /// The same for several messages at once, with less ado: a result for each, in their order. What is published for
-    /// the bulk lane keeps nothing else waiting.
+    /// The same for several messages at once, with less ado: a result for each, in their order. Those for the
+    /// bulk lane go out over channels of their own, so that others needn't wait for their confirms.
     pub async fn publish_all(
         &self,
         outgoing: Vec<Outgoing>,
